@@ -1,0 +1,280 @@
+/* dtls.h - DTLS 1.2 (RFC 6347) clients and servers with pre-shared keys, on mbed TLS.
+ *
+ * A context holds settings and credentials. A connection is one association made from it, over a socket or over a
+ * transport of your own. An endpoint is a server for any number of peers on one UDP socket. The gate is the stateless
+ * cookie exchange that both use, for programs that do their own demultiplexing.
+ *
+ * Conventions, so that the declarations need not repeat them:
+ *  - Times are int64_t milliseconds on the context's monotonic clock; lengths are bytes.
+ *  - Pointers must not be NULL unless stated. Every *_free accepts NULL.
+ *  - A function that can fail returns a negative enum dtls_status and leaves one sentence in the matching *_error().
+ *    The first, most specific cause wins. Functions that return a pointer return NULL when they fail.
+ *  - Nothing is silently ignored: a setting that this build or DTLS 1.2 cannot honour fails when it is made, and a
+ *    combination of settings is judged when a connection or an endpoint is made from them.
+ *  - Messages have 1..max_payload bytes. An empty record is never delivered, and sending 0 bytes is refused.
+ *  - Threads: a context may be shared (its setters lock; its callbacks may run concurrently). A connection or an
+ *    endpoint belongs to one thread at a time.
+ *  - fork(): the child gets fresh randomness from every context, and no session: a connection made before the fork
+ *    fails in the child, an endpoint's peers end there. The parent keeps them.
+ */
+#ifndef DTLS_H
+#define DTLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The side and the protocol of a context. This version implements the two DTLS ones. */
+enum dtls_protocol { PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, PROTOCOL_DTLS_CLIENT, PROTOCOL_DTLS_SERVER };
+
+enum dtls_status {
+	DTLS_OK = 0,
+	DTLS_FAIL = -1, /* final for this object; the cause is in *_error() */
+	DTLS_WANT_READ = -2, /* poll for input, or until the timeout */
+	DTLS_WANT_WRITE = -3, /* poll for output, then repeat the call */
+	DTLS_CLOSED = -4, /* the peer sent close_notify; as an endpoint's event: the peer has ended */
+	DTLS_TIMEDOUT = -5, /* final: the handshake's deadline passed */
+	DTLS_TOO_BIG = -6, /* does not fit one datagram, or the caller's buffer; nothing was sent or lost */
+	DTLS_CONNECTED = -7, /* an endpoint's event: this peer has finished its handshake */
+	DTLS_AGAIN = -8 /* not final: a blocking call's timeout passed; repeat the call when you like */
+};
+
+struct dtls_context; /* settings and credentials; counted */
+struct dtls_conn; /* one secured association */
+struct dtls_endpoint; /* many peers on one UDP socket */
+struct dtls_peer; /* one of them; valid until its end is reported */
+
+/* The library's version, "MAJOR.MINOR.PATCH", and that of the mbed TLS it runs with. */
+const char *dtls_version(void);
+const char *dtls_mbedtls_version(void);
+
+/* ---- context: what every connection made from it shares ----------------------------------------------------------
+ * A connection keeps the settings that it was made with. Later changes (new keys, a reloaded PSK file) apply to later
+ * connections and handshakes: that is how credentials are rotated without dropping peers. */
+
+/* NULL: out of memory, no randomness, or a protocol that this version does not implement; dtls_context_error(NULL)
+ * has the sentence. The caller owns one reference. */
+struct dtls_context *dtls_context_new(enum dtls_protocol protocol);
+struct dtls_context *dtls_context_ref(struct dtls_context *ctx); /* one more reference; returns ctx */
+void dtls_context_free(struct dtls_context *ctx); /* gives one reference back */
+/* The last failure of a call on this context by the calling thread; "" when there was none. Valid until the thread's
+ * next failing call. ctx may be NULL: the last failure of dtls_context_new(). */
+const char *dtls_context_error(const struct dtls_context *ctx);
+
+/* The suites to offer or accept, most wanted first. IANA names with '_' or '-'. AEAD suites, and by name only CBC
+ * suites with SHA-2, which then insist on encrypt-then-MAC (RFC 7366). Fails for an unknown, unsafe or repeated
+ * name and for a count of 0. Default: dtls_context_get_ciphers() of a new context. */
+int dtls_context_set_ciphers(struct dtls_context *, const char *const names[], size_t count);
+/* Stores up to max names (static strings, spelled with '-') in order and returns how many are enabled. names may be
+ * NULL when max is 0. */
+size_t dtls_context_get_ciphers(const struct dtls_context *, const char *names[], size_t max);
+
+/* Pre-shared keys (RFC 4279). Identities are opaque bytes, 1..128 of them; keys have 1..dtls_psk_max() bytes (32 with
+ * mbed TLS 2.28, 48 with 3.6). A server looks for an identity in this order: the key of set_psk, those of add_psk,
+ * the file, the lookup callback. An unknown identity is answered exactly like a wrong key (RFC 4279, 2). */
+#define DTLS_PSK_IDENTITY_MAX 128
+size_t dtls_psk_max(void);
+/* The key of a client, or one key of a server; a second call replaces it. */
+int dtls_context_set_psk(
+    struct dtls_context *, const void *identity, size_t identity_len, const void *key, size_t key_len);
+/* Servers: adds one key to the table, or replaces the one that this identity has there. */
+int dtls_context_add_psk(
+    struct dtls_context *, const void *identity, size_t identity_len, const void *key, size_t key_len);
+/* Reads identity:hexkey lines as mosquitto's psk_file has them; the last colon separates. Blank lines and lines that
+ * start with '#' are skipped; a duplicate identity is an error. The whole file is read and judged before it replaces
+ * what an earlier call loaded; the error names file, line and reason. A client's file has exactly one key. */
+int dtls_context_load_psk_file(struct dtls_context *, const char *path);
+/* One such line, without '\n': a client's key, or an entry of a server's table. */
+int dtls_context_add_psk_line(struct dtls_context *, const char *line);
+/* Servers: asked last. Writes at most key_max bytes to key and returns their number, or 0 or less for an unknown
+ * identity. It must not call back into the connection that it is asked for. NULL removes it. */
+typedef ssize_t dtls_psk_lookup(void *arg, const uint8_t *identity, size_t identity_len, uint8_t *key, size_t key_max);
+int dtls_context_set_psk_lookup(struct dtls_context *, dtls_psk_lookup *lookup, void *arg);
+
+/* Default: CLOCK_MONOTONIC. NULL restores it. */
+typedef int64_t dtls_clock(void *arg);
+int dtls_context_set_clock(struct dtls_context *, dtls_clock *now_ms, void *arg);
+/* First retransmission after min_ms, doubling up to max_ms (RFC 6347, 4.2.4.1), 1 <= min_ms <= max_ms <= 3,600,000.
+ * Default 1000, 60000. A flight that stays unanswered for the sum of that schedule (123 s by default) ends the
+ * handshake with DTLS_TIMEDOUT, under either kind of retransmission. */
+int dtls_context_set_handshake_timeout(struct dtls_context *, int min_ms, int max_ms);
+/* Bytes of UDP payload that a record or a flight may fill; 256..16384, default 1200. */
+int dtls_context_set_mtu(struct dtls_context *, size_t mtu);
+/* FIXED is the schedule above, exactly. ADAPTIVE, the default: once this handshake has measured a round trip, the next
+ * flight's first timer is 1.5 times that (RFC 9147, 5.8.2), not below 50 ms, not above min_ms, and doubling as ever. */
+enum dtls_retransmit { DTLS_RETRANSMIT_ADAPTIVE, DTLS_RETRANSMIT_FIXED };
+int dtls_context_set_retransmit(struct dtls_context *, enum dtls_retransmit how);
+/* Spreads each retransmission timer by up to plus or minus percent, 0..50, so that a fleet does not march in step.
+ * Default: 10 for ADAPTIVE, 0 for FIXED. */
+int dtls_context_set_retransmit_jitter(struct dtls_context *, int percent);
+/* The handshake's story, one line (without '\n') an event: flights sent, received and resent, cookies, round trips,
+ * the suite. NULL, the default: none. */
+typedef void dtls_trace(void *arg, int64_t now_ms, const char *event);
+int dtls_context_set_trace(struct dtls_context *, dtls_trace *trace, void *arg);
+
+/* ---- connection: one association ---------------------------------------------------------------------------------
+ * Over a blocking fd, calls block, retransmit while they wait, and stop at the connection's timeout with DTLS_AGAIN.
+ * Over a non-blocking fd, and over a transport, they return DTLS_WANT_READ or DTLS_WANT_WRITE. Every call drains the
+ * input, then fires the timers that are due.
+ *
+ * A client's socket must be connect()ed before the handshake. A server's may be, or not: then the first address that
+ * returns a valid cookie (RFC 6347, 4.2.1) becomes the peer, and datagrams from others go through the gate. */
+
+/* Borrows fd, a UDP socket; the caller closes it. NULL: the cause is in dtls_context_error(). */
+struct dtls_conn *dtls_wrap_socket(struct dtls_context *, int fd);
+/* send takes one datagram and returns len, DTLS_WANT_WRITE or DTLS_FAIL. recv stores one datagram and returns its
+ * length, DTLS_WANT_READ or DTLS_FAIL; what is longer than len is cut. Neither may block. */
+struct dtls_transport {
+	ssize_t (*send)(void *arg, const void *buf, size_t len);
+	ssize_t (*recv)(void *arg, void *buf, size_t len);
+	void *arg;
+};
+/* Copies the struct. A server needs dtls_conn_set_client_id() before its first call. */
+struct dtls_conn *dtls_wrap_transport(struct dtls_context *, const struct dtls_transport *);
+/* Client, before the handshake: the name that the server is asked for (SNI, RFC 6066, 3); NULL: none, the default. */
+int dtls_conn_set_hostname(struct dtls_conn *, const char *server_hostname);
+/* Server, before the handshake: what the cookie is bound to, 1..64 bytes. Default: the peer's address. */
+int dtls_conn_set_client_id(struct dtls_conn *, const void *id, size_t len);
+/* Limits each blocking call, in ms; -1, the default: no limit. When it passes, or a signal was caught, the call
+ * returns DTLS_AGAIN. */
+int dtls_conn_set_timeout(struct dtls_conn *, int64_t ms);
+/* DTLS_OK once the handshake is done; read and write imply it. A failed handshake has sent its fatal alert. */
+int dtls_conn_handshake(struct dtls_conn *);
+/* One message: its length, or a negative status. DTLS_TOO_BIG: buf is too small, dtls_conn_pending() tells the size and
+ * the message is kept. DTLS_CLOSED: the peer has closed. */
+ssize_t dtls_conn_read(struct dtls_conn *, void *buf, size_t len);
+/* One message in one datagram: len, or a negative status. DTLS_TOO_BIG: more than dtls_conn_max_payload(), or more
+ * than the path takes (EMSGSIZE). */
+ssize_t dtls_conn_write(struct dtls_conn *, const void *buf, size_t len);
+/* Sends close_notify once; DTLS_OK also when there is no session, or the peer is gone. */
+int dtls_conn_close(struct dtls_conn *);
+void dtls_conn_free(struct dtls_conn *); /* silent: nothing is sent */
+/* Until the next timer, for poll(2): ms, 0 overdue, -1 none. */
+int dtls_conn_timeout(const struct dtls_conn *);
+/* For callers that make no other call when the timeout passes. DTLS_OK, or the final status. */
+int dtls_conn_handle_timeout(struct dtls_conn *);
+/* Bytes of the largest message; 0 before the handshake is done. */
+size_t dtls_conn_max_payload(const struct dtls_conn *);
+/* Bytes of a received message that read() returns without asking the transport. */
+size_t dtls_conn_pending(const struct dtls_conn *);
+const char *dtls_conn_error(const struct dtls_conn *); /* the first cause of failure, "" before; valid until freed */
+int dtls_conn_error_code(const struct dtls_conn *); /* its mbed TLS code, or -errno; 0 when there is neither */
+const char *dtls_conn_cipher(const struct dtls_conn *); /* NULL before the handshake is done */
+const char *dtls_conn_version(const struct dtls_conn *); /* "DTLSv1.2"; NULL before the handshake is done */
+/* The identity of this session (not NUL-terminated); NULL where there is none yet. */
+const uint8_t *dtls_conn_psk_identity(const struct dtls_conn *, size_t *len);
+
+/* ---- the stateless gate: for programs that do their own demultiplexing -------------------------------------------
+ * Judges the first datagram of an address without keeping anything (RFC 6347, 4.2.1). client_id is what the cookie is
+ * bound to, 1..64 bytes, usually address and port. REPLY: send *reply_len bytes of reply, always fewer than came.
+ * VERIFIED: give the datagram to a server connection with the same client id. DROP: neither; answer nothing. */
+enum dtls_hello { DTLS_HELLO_DROP, DTLS_HELLO_REPLY, DTLS_HELLO_VERIFIED };
+enum dtls_hello dtls_hello_check(struct dtls_context *, const void *client_id, size_t client_id_len,
+    const void *datagram, size_t len, uint8_t reply[128], size_t *reply_len);
+
+/* ---- endpoint: many peers on one UDP socket ---------------------------------------------------------------------- */
+struct dtls_limits { /* 0 means the default */
+	unsigned max_peers; /* 100000 established; when full the longest silent is closed (evicted) */
+	unsigned max_handshakes; /* 1000 unfinished; when full the oldest of the busiest address prefix gives way */
+	int64_t handshake_ms; /* an unfinished handshake ends by then, whatever the peer sends; default: the sum of
+	                          * the fixed retransmission schedule, 123 s */
+	int64_t idle_ms; /* a peer silent this long is closed; 0: none is */
+};
+/* Borrows fd, a bound UDP socket, IPv4 or IPv6, which it reads without blocking. NULL: dtls_context_error(). On a
+ * socket bound to a wildcard, replies leave from the address that the peer wrote to. limits may be NULL. */
+struct dtls_endpoint *dtls_endpoint_new(struct dtls_context *, int fd, const struct dtls_limits *limits);
+/* The same over the caller's own datagrams. recv stores one datagram and its sender (*from_len: room, then length) and
+ * returns its length or DTLS_WANT_READ; send returns len, DTLS_WANT_WRITE, or DTLS_FAIL when this datagram is lost.
+ * Addresses are sockaddr_in or sockaddr_in6. */
+struct dtls_datagrams {
+	ssize_t (*send)(void *arg, const struct sockaddr *to, socklen_t to_len, const void *buf, size_t len);
+	ssize_t (*recv)(void *arg, struct sockaddr *from, socklen_t *from_len, void *buf, size_t len);
+	void *arg;
+};
+struct dtls_endpoint *dtls_endpoint_new_transport(
+    struct dtls_context *, const struct dtls_datagrams *, const struct dtls_limits *limits);
+/* Sends close_notify to every peer in bounded steps: repeat while it returns DTLS_WANT_READ (call again at once) or
+ * DTLS_WANT_WRITE (poll for output first). No events are reported for these peers. */
+int dtls_endpoint_close(struct dtls_endpoint *);
+void dtls_endpoint_free(struct dtls_endpoint *); /* silent: nothing is sent; every peer pointer is invalid */
+/* Ends every session of this identity (reason revoked); their ends are reported by recv. Returns how many. */
+int dtls_endpoint_close_identity(struct dtls_endpoint *, const void *identity, size_t len);
+const char *dtls_endpoint_error(const struct dtls_endpoint *);
+
+/* recvfrom(2) with a peer for the address: takes datagrams, consumes handshakes, returns the next event.
+ *   > 0              length of the message in buf; *peer sent it
+ *   DTLS_CONNECTED   *peer is ready
+ *   DTLS_CLOSED      *peer has ended; dtls_peer_reason() says how
+ *   DTLS_FAIL, DTLS_TIMEDOUT  the handshake of *peer, or later the session, failed; dtls_peer_error() says why. A
+ *                    peer that never connected has NULL data.
+ *   DTLS_TOO_BIG     buf is too small for a message of *peer; it is kept
+ *   DTLS_WANT_READ   nothing more to do now: poll for dtls_endpoint_events() until dtls_endpoint_timeout()
+ *   DTLS_FAIL with *peer NULL: the endpoint itself failed; dtls_endpoint_error()
+ * An ended peer stays valid until the next call on the endpoint. */
+ssize_t dtls_endpoint_recv(struct dtls_endpoint *, struct dtls_peer **peer, void *buf, size_t len);
+/* Encrypts at once; the datagram leaves at the latest when recv next returns DTLS_WANT_READ. Returns len,
+ * DTLS_TOO_BIG, DTLS_WANT_WRITE when 64 datagrams of this peer wait, or DTLS_FAIL. */
+ssize_t dtls_peer_send(struct dtls_peer *, const void *buf, size_t len);
+int dtls_endpoint_flush(struct dtls_endpoint *); /* DTLS_WANT_WRITE while some could not leave */
+short dtls_endpoint_events(const struct dtls_endpoint *); /* for poll(2): POLLIN, and POLLOUT while output waits */
+int dtls_endpoint_timeout(const struct dtls_endpoint *); /* over all peers, for poll(2): ms, 0 overdue, -1 none */
+/* For callers that do not call recv when the timeout passes; what ended is reported by the next recv. */
+int dtls_endpoint_handle_timeout(struct dtls_endpoint *);
+void dtls_peer_close(struct dtls_peer *); /* close_notify; no event; the pointer is invalid on return */
+enum dtls_reason {
+	DTLS_REASON_CLOSE_NOTIFY, /* the peer closed */
+	DTLS_REASON_REPLACED, /* the same address completed a new handshake (RFC 6347, 4.2.8) */
+	DTLS_REASON_IDLE, /* silent for idle_ms */
+	DTLS_REASON_EVICTED, /* max_peers was reached and it had been silent longest */
+	DTLS_REASON_REVOKED, /* dtls_endpoint_close_identity() */
+	DTLS_REASON_HANDSHAKE, /* its handshake failed, timed out or gave way */
+	DTLS_REASON_ERROR /* the session failed */
+};
+enum dtls_reason dtls_peer_reason(const struct dtls_peer *);
+void dtls_peer_set_data(struct dtls_peer *, void *data);
+void *dtls_peer_data(const struct dtls_peer *);
+const struct sockaddr *dtls_peer_addr(const struct dtls_peer *, socklen_t *len);
+const uint8_t *dtls_peer_psk_identity(const struct dtls_peer *, size_t *len);
+const char *dtls_peer_error(const struct dtls_peer *);
+size_t dtls_peer_max_payload(const struct dtls_peer *);
+const char *dtls_peer_cipher(const struct dtls_peer *);
+/* Unique in this endpoint, never 0: equal numbers mean the same session and epoch (RFC 7252, 9.1). */
+uint64_t dtls_peer_generation(const struct dtls_peer *);
+
+/* Counters since the endpoint was made, and gauges of now. Every datagram that came in is delivered, answered, part of
+ * a handshake, or counted under one drop_ reason. */
+struct dtls_stats {
+	size_t size; /* set by the caller: sizeof(struct dtls_stats); fields are only ever added at the end */
+	uint64_t datagrams_in, datagrams_out;
+	uint64_t messages_in, messages_out;
+	uint64_t hello_replies; /* HelloVerifyRequests sent */
+	uint64_t cookies_accepted;
+	uint64_t cookies_rejected; /* stale or foreign cookies; answered as if there were none */
+	uint64_t drop_junk; /* no peer, and not a DTLS ClientHello */
+	uint64_t drop_malformed_hello;
+	uint64_t drop_fragmented_hello;
+	uint64_t drop_replayed_hello; /* the hello that began the session of this address */
+	uint64_t drop_forged; /* an established peer's address, but no valid record of its session */
+	uint64_t drop_truncated; /* larger than any DTLS record */
+	uint64_t drop_memory;
+	uint64_t drop_send; /* could not be sent: ENOBUFS, EPERM, EMSGSIZE, no route... */
+	uint64_t drop_address; /* neither IPv4 nor IPv6 */
+	uint64_t handshakes_started, handshakes_completed;
+	uint64_t handshakes_failed, handshakes_timedout;
+	uint64_t handshakes_displaced; /* gave way at max_handshakes, or to a newer hello of the same address */
+	uint64_t retransmissions; /* flights resent */
+	uint64_t forgeries; /* records that did not authenticate */
+	uint64_t closed_by_peer, closed_idle, closed_replaced, closed_evicted, closed_revoked, closed_error;
+	uint64_t peers, handshakes; /* gauges: established now, unfinished now */
+};
+int dtls_endpoint_stats(const struct dtls_endpoint *, struct dtls_stats *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
