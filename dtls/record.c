@@ -1,0 +1,82 @@
+#include "record.h"
+
+uint16_t get_16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+size_t get_24(const uint8_t *p)
+{
+	return (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
+}
+
+uint64_t get_48(const uint8_t *p)
+{
+	return (uint64_t)get_24(p) << 24 | get_24(p + 3);
+}
+
+bool record_next(const uint8_t **at, size_t *left, struct record *r)
+{
+	const uint8_t *p = *at;
+
+	if (*left < RECORD_HEADER)
+		return false;
+	*r = (struct record){.type = p[0],
+	    .version = get_16(p + 1),
+	    .epoch = get_16(p + 3),
+	    .seq = get_48(p + 5),
+	    .start = p,
+	    .body = p + RECORD_HEADER,
+	    .len = get_16(p + 11)};
+	if (r->type < RECORD_CHANGE_CIPHER_SPEC || r->type > RECORD_APPLICATION_DATA || r->version >> 8 != 0xfe ||
+	    r->len > *left - RECORD_HEADER)
+		return false;
+	*at += RECORD_HEADER + r->len;
+	*left -= RECORD_HEADER + r->len;
+	return true;
+}
+
+bool message_next(const uint8_t **at, size_t *left, struct message *m)
+{
+	const uint8_t *p = *at;
+
+	if (*left < MESSAGE_HEADER)
+		return false;
+	*m = (struct message){.type = p[0],
+	    .length = get_24(p + 1),
+	    .seq = get_16(p + 4),
+	    .offset = get_24(p + 6),
+	    .len = get_24(p + 9),
+	    .body = p + MESSAGE_HEADER};
+	if (m->len > *left - MESSAGE_HEADER || m->offset + m->len > m->length)
+		return false;
+	*at += MESSAGE_HEADER + m->len;
+	*left -= MESSAGE_HEADER + m->len;
+	return true;
+}
+
+bool record_message(const struct record *r, struct message *m)
+{
+	const uint8_t *at = r->body;
+	size_t left = r->len;
+
+	return r->type == RECORD_HANDSHAKE && r->epoch == 0 && message_next(&at, &left, m);
+}
+
+/* By its first byte, as mbed TLS's reconnection check judges it: a malformed hello must not reach a session either. */
+bool record_is_client_hello(const struct record *r)
+{
+	return r->type == RECORD_HANDSHAKE && r->epoch == 0 && r->len > 0 && r->body[0] == MESSAGE_CLIENT_HELLO;
+}
+
+size_t record_before_hello(const uint8_t *datagram, size_t len)
+{
+	const uint8_t *at = datagram;
+	size_t left = len;
+	struct record r;
+
+	while (record_next(&at, &left, &r))
+		if (record_is_client_hello(&r))
+			return (size_t)(r.start - datagram);
+	return len;
+}
