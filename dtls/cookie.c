@@ -1,0 +1,149 @@
+#include "cookie.h"
+
+#include <mbedtls/platform_util.h>
+#include <string.h>
+
+enum { BLOCK = 16, STAGE = 16 * BLOCK };
+
+/* AES-CBC-MAC over input that begins with its own length, which makes it prefix-free. */
+struct mac {
+	mbedtls_aes_context *key;
+	uint8_t chain[BLOCK], stage[STAGE];
+	size_t used;
+};
+
+static void mac_flush(struct mac *m)
+{
+	uint8_t out[STAGE];
+
+	mbedtls_aes_crypt_cbc(m->key, MBEDTLS_AES_ENCRYPT, m->used, m->chain, m->stage, out);
+	m->used = 0;
+}
+
+static void mac_add(struct mac *m, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len > 0) {
+		size_t n = len < STAGE - m->used ? len : STAGE - m->used;
+
+		memcpy(m->stage + m->used, p, n);
+		m->used += n;
+		p += n;
+		len -= n;
+		if (m->used == STAGE)
+			mac_flush(m);
+	}
+}
+
+static void mac_add_vector(struct mac *m, struct bytes v)
+{
+	uint8_t len[2] = {(uint8_t)(v.len >> 8), (uint8_t)v.len};
+
+	mac_add(m, len, sizeof(len));
+	mac_add(m, v.at, v.len);
+}
+
+static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct hello *h, uint8_t out[COOKIE_LEN])
+{
+	static const uint8_t zeros[BLOCK];
+	size_t total = 8 + id.len + 2 + HELLO_RANDOM + h->session_id.len + h->suites.len + h->compression.len;
+	uint8_t prefix[4] = {(uint8_t)(total >> 24), (uint8_t)(total >> 16), (uint8_t)(total >> 8), (uint8_t)total};
+	struct mac m = {.key = key};
+
+	mac_add(&m, prefix, sizeof(prefix));
+	mac_add_vector(&m, id);
+	mac_add(&m, h->version, 2);
+	mac_add(&m, h->random, HELLO_RANDOM);
+	mac_add_vector(&m, h->session_id);
+	mac_add_vector(&m, h->suites);
+	mac_add_vector(&m, h->compression);
+	if (m.used % BLOCK != 0)
+		mac_add(&m, zeros, BLOCK - m.used % BLOCK);
+	if (m.used != 0)
+		mac_flush(&m);
+	memcpy(out, m.chain, COOKIE_LEN);
+}
+
+static bool new_secret(struct cookie_jar *jar, mbedtls_aes_context *key)
+{
+	uint8_t secret[16];
+	bool ok = rng_bytes(jar->rng, secret, sizeof(secret)) == 0 &&
+		  mbedtls_aes_setkey_enc(key, secret, 8 * sizeof(secret)) == 0;
+
+	mbedtls_platform_zeroize(secret, sizeof(secret));
+	return ok;
+}
+
+/* Called with the lock held. Without fresh randomness the present secret stays. */
+static bool rotate(struct cookie_jar *jar, int64_t now)
+{
+	int64_t age = now - jar->rotated_at;
+
+	if (jar->filled && age < COOKIE_ROTATION_MS)
+		return true;
+	if (!new_secret(jar, &jar->secret[!jar->current]))
+		return jar->filled;
+	jar->has_previous = jar->filled && age < 2 * COOKIE_ROTATION_MS;
+	jar->current = !jar->current;
+	jar->filled = true;
+	jar->rotated_at = now;
+	return true;
+}
+
+static bool same_cookie(const uint8_t *a, const uint8_t *b)
+{
+	unsigned char differ = 0;
+
+	for (size_t i = 0; i < COOKIE_LEN; i++)
+		differ |= a[i] ^ b[i];
+	return differ == 0;
+}
+
+void cookie_jar_init(struct cookie_jar *jar, struct rng *rng)
+{
+	*jar = (struct cookie_jar){.rng = rng};
+	pthread_mutex_init(&jar->lock, NULL);
+	mbedtls_aes_init(&jar->secret[0]);
+	mbedtls_aes_init(&jar->secret[1]);
+}
+
+void cookie_jar_free(struct cookie_jar *jar)
+{
+	mbedtls_aes_free(&jar->secret[0]);
+	mbedtls_aes_free(&jar->secret[1]);
+	pthread_mutex_destroy(&jar->lock);
+}
+
+bool cookie_make(
+    struct cookie_jar *jar, int64_t now, struct bytes id, const struct hello *h, uint8_t cookie[COOKIE_LEN])
+{
+	bool ok;
+
+	pthread_mutex_lock(&jar->lock);
+	ok = rotate(jar, now);
+	if (ok)
+		mac_hello(&jar->secret[jar->current], id, h, cookie);
+	pthread_mutex_unlock(&jar->lock);
+	return ok;
+}
+
+bool cookie_check(struct cookie_jar *jar, int64_t now, struct bytes id, const struct hello *h)
+{
+	uint8_t expected[COOKIE_LEN];
+	bool ok = false;
+
+	if (h->cookie.len != COOKIE_LEN)
+		return false;
+	pthread_mutex_lock(&jar->lock);
+	if (jar->filled && rotate(jar, now)) {
+		mac_hello(&jar->secret[jar->current], id, h, expected);
+		ok = same_cookie(expected, h->cookie.at);
+		if (!ok && jar->has_previous) {
+			mac_hello(&jar->secret[!jar->current], id, h, expected);
+			ok = same_cookie(expected, h->cookie.at);
+		}
+	}
+	pthread_mutex_unlock(&jar->lock);
+	return ok;
+}
