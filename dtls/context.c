@@ -1,0 +1,410 @@
+#include "error.h"
+#include "mbed.h"
+#include "settings.h"
+
+#include <errno.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define VERSION "0.1.0"
+
+enum { DEFAULT_MIN_MS = 1000, DEFAULT_MAX_MS = 60000, TIMEOUT_MAX_MS = 3600000 };
+enum { DEFAULT_MTU = 1200, MTU_MIN = 256, MTU_MAX = 16384 };
+
+/* Forward secrecy first, then CCM before GCM: mbed TLS's CCM is the faster one, and RFC 7925, 4.2 asks for CCM_8. */
+static const int default_ciphers[] = {MBEDTLS_TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, MBEDTLS_TLS_PSK_WITH_AES_128_CCM, MBEDTLS_TLS_PSK_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_PSK_WITH_AES_256_GCM_SHA384, MBEDTLS_TLS_PSK_WITH_CHACHA20_POLY1305_SHA256};
+/* RFC 9325, 4.2: only for callers who name them, and only with encrypt-then-MAC. */
+static const int named_ciphers[] = {MBEDTLS_TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256,
+    MBEDTLS_TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA384, MBEDTLS_TLS_PSK_WITH_AES_128_CBC_SHA256,
+    MBEDTLS_TLS_PSK_WITH_AES_256_CBC_SHA384};
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+/* Sentences belong to the thread that failed, one slot for each of its latest contexts. */
+enum { ERROR_SLOTS = 4 };
+static _Thread_local struct {
+	uint64_t serial;
+	char text[ERROR_MAX];
+} errors[ERROR_SLOTS];
+static _Thread_local unsigned next_error;
+
+static char *error_slot(uint64_t serial)
+{
+	for (unsigned i = 0; i < ERROR_SLOTS; i++)
+		if (errors[i].serial == serial && errors[i].text[0] != '\0')
+			return errors[i].text;
+	next_error = (next_error + 1) % ERROR_SLOTS;
+	errors[next_error].serial = serial;
+	errors[next_error].text[0] = '\0';
+	return errors[next_error].text;
+}
+
+int context_fail(const struct dtls_context *ctx, int status, const char *format, ...)
+{
+	char *text = error_slot(ctx == NULL ? 0 : ctx->serial);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, ERROR_MAX, format, args);
+	va_end(args);
+	return status;
+}
+
+const char *dtls_context_error(const struct dtls_context *ctx)
+{
+	return error_slot(ctx == NULL ? 0 : ctx->serial);
+}
+
+const char *dtls_version(void)
+{
+	return VERSION;
+}
+
+const char *dtls_mbedtls_version(void)
+{
+	static _Thread_local char text[32];
+
+	mbedtls_version_get_string(text);
+	return text;
+}
+
+static int64_t monotonic_ms(void *arg)
+{
+	struct timespec t;
+
+	(void)arg;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static uint64_t next_serial(void)
+{
+	static atomic_uint_fast64_t last;
+
+	return atomic_fetch_add(&last, 1) + 1;
+}
+
+static void set_defaults(struct options *opt, enum dtls_protocol protocol)
+{
+	*opt = (struct options){.protocol = protocol,
+	    .clock = monotonic_ms,
+	    .min_ms = DEFAULT_MIN_MS,
+	    .max_ms = DEFAULT_MAX_MS,
+	    .jitter_percent = -1,
+	    .mtu = DEFAULT_MTU};
+	memcpy(opt->ciphers, default_ciphers, sizeof(default_ciphers));
+}
+
+static void psk_sources_free(struct psk_sources *psk)
+{
+	psk_table_free(psk->fixed);
+	psk_table_free(psk->added);
+	psk_table_free(psk->file);
+}
+
+struct dtls_context *dtls_context_new(enum dtls_protocol protocol)
+{
+	struct dtls_context *ctx;
+	char name[ERROR_NAME_MAX];
+	int code;
+
+	if (protocol != PROTOCOL_DTLS_CLIENT && protocol != PROTOCOL_DTLS_SERVER) {
+		context_fail(NULL, 0,
+		    "protocol %d is not one that this version implements: use PROTOCOL_DTLS_CLIENT or "
+		    "PROTOCOL_DTLS_SERVER",
+		    (int)protocol);
+		return NULL;
+	}
+	ctx = calloc(1, sizeof(*ctx));
+	if (ctx == NULL) {
+		context_fail(NULL, 0, "out of memory");
+		return NULL;
+	}
+	atomic_init(&ctx->refs, 1);
+	ctx->serial = next_serial();
+	pthread_mutex_init(&ctx->lock, NULL);
+	set_defaults(&ctx->opt, protocol);
+	cookie_jar_init(&ctx->cookies, &ctx->rng);
+	code = rng_init(&ctx->rng);
+	if (code != 0) {
+		context_fail(NULL, 0, "the random generator cannot be seeded (%s)", error_name(code, name));
+		dtls_context_free(ctx);
+		return NULL;
+	}
+	return ctx;
+}
+
+struct dtls_context *dtls_context_ref(struct dtls_context *ctx)
+{
+	atomic_fetch_add(&ctx->refs, 1);
+	return ctx;
+}
+
+void dtls_context_free(struct dtls_context *ctx)
+{
+	if (ctx == NULL || atomic_fetch_sub(&ctx->refs, 1) != 1)
+		return;
+	settings_free(ctx->snapshot);
+	psk_sources_free(&ctx->opt.psk);
+	cookie_jar_free(&ctx->cookies);
+	rng_free(&ctx->rng);
+	pthread_mutex_destroy(&ctx->lock);
+	free(ctx);
+}
+
+/* Setters change opt between these two; the next connection gets a snapshot of its own. */
+static void change(struct dtls_context *ctx)
+{
+	pthread_mutex_lock(&ctx->lock);
+}
+
+static int changed(struct dtls_context *ctx)
+{
+	settings_free(ctx->snapshot);
+	ctx->snapshot = NULL;
+	pthread_mutex_unlock(&ctx->lock);
+	return DTLS_OK;
+}
+
+static bool is_server(const struct dtls_context *ctx)
+{
+	return ctx->opt.protocol == PROTOCOL_DTLS_SERVER;
+}
+
+/* ---- ciphers ---- */
+
+/* 0: no such suite, or none that is acceptable. */
+static int cipher_id(const char *name)
+{
+	char dashed[80];
+	size_t len = strlen(name);
+	int id;
+
+	if (len >= sizeof(dashed))
+		return 0;
+	for (size_t i = 0; i <= len; i++)
+		dashed[i] = name[i] == '_' ? '-' : name[i];
+	id = mbedtls_ssl_get_ciphersuite_id(dashed);
+	for (size_t i = 0; i < COUNT(default_ciphers); i++)
+		if (id == default_ciphers[i])
+			return id;
+	for (size_t i = 0; i < COUNT(named_ciphers); i++)
+		if (id == named_ciphers[i])
+			return id;
+	return 0;
+}
+
+int dtls_context_set_ciphers(struct dtls_context *ctx, const char *const names[], size_t count)
+{
+	int ids[CIPHERS_MAX + 1] = {0};
+
+	if (count == 0 || count > CIPHERS_MAX)
+		return context_fail(
+		    ctx, DTLS_FAIL, "a list of 1 to %d cipher suites is needed, not %zu", CIPHERS_MAX, count);
+	for (size_t i = 0; i < count; i++) {
+		char name[100];
+
+		error_bytes(names[i], strlen(names[i]), name, sizeof(name));
+		ids[i] = cipher_id(names[i]);
+		if (ids[i] == 0)
+			return context_fail(
+			    ctx, DTLS_FAIL, "cipher suite \"%s\" is unknown, or weaker than is accepted here", name);
+		for (size_t k = 0; k < i; k++)
+			if (ids[k] == ids[i])
+				return context_fail(ctx, DTLS_FAIL, "cipher suite \"%s\" is named twice", name);
+	}
+	change(ctx);
+	memcpy(ctx->opt.ciphers, ids, sizeof(ids));
+	return changed(ctx);
+}
+
+size_t dtls_context_get_ciphers(const struct dtls_context *ctx, const char *names[], size_t max)
+{
+	pthread_mutex_t *lock = &((struct dtls_context *)(uintptr_t)ctx)->lock;
+	size_t n = 0;
+
+	pthread_mutex_lock(lock);
+	for (; ctx->opt.ciphers[n] != 0; n++)
+		if (n < max)
+			names[n] = mbedtls_ssl_get_ciphersuite_name(ctx->opt.ciphers[n]);
+	pthread_mutex_unlock(lock);
+	return n;
+}
+
+/* ---- pre-shared keys ---- */
+
+static int out_of_memory(const struct dtls_context *ctx)
+{
+	return context_fail(ctx, DTLS_FAIL, "out of memory");
+}
+
+static int replace_table(struct dtls_context *ctx, struct psk_table **slot, struct psk_table *table)
+{
+	change(ctx);
+	psk_table_free(*slot);
+	*slot = table;
+	return changed(ctx);
+}
+
+int dtls_context_set_psk(
+    struct dtls_context *ctx, const void *identity, size_t identity_len, const void *key, size_t key_len)
+{
+	char why[ERROR_MAX];
+	struct psk_table *table;
+
+	if (psk_check(identity_len, key_len, why, sizeof(why)) != NULL)
+		return context_fail(ctx, DTLS_FAIL, "%s", why);
+	table = psk_table_new();
+	if (table == NULL || psk_table_add(table, identity, identity_len, key, key_len) != 0 ||
+	    psk_table_seal(table) != 0) {
+		psk_table_free(table);
+		return out_of_memory(ctx);
+	}
+	return replace_table(ctx, &ctx->opt.psk.fixed, table);
+}
+
+/* The table that may be added to: one that was in no snapshot yet. Called with the lock held. */
+static struct psk_table *own_table(struct dtls_context *ctx)
+{
+	struct psk_table *old = ctx->opt.psk.added, *table = old;
+
+	if (old == NULL)
+		table = psk_table_new();
+	else if (ctx->added_sealed)
+		table = psk_table_copy(old);
+	if (table == NULL || table == old)
+		return table;
+	psk_table_free(old);
+	ctx->opt.psk.added = table;
+	ctx->added_sealed = false;
+	return table;
+}
+
+int dtls_context_add_psk(
+    struct dtls_context *ctx, const void *identity, size_t identity_len, const void *key, size_t key_len)
+{
+	char why[ERROR_MAX];
+	struct psk_table *table;
+	int failed;
+
+	if (!is_server(ctx))
+		return context_fail(ctx, DTLS_FAIL, "a client has one key: use dtls_context_set_psk()");
+	if (psk_check(identity_len, key_len, why, sizeof(why)) != NULL)
+		return context_fail(ctx, DTLS_FAIL, "%s", why);
+	change(ctx);
+	table = own_table(ctx);
+	failed = table == NULL || psk_table_add(table, identity, identity_len, key, key_len) != 0;
+	changed(ctx);
+	return failed ? out_of_memory(ctx) : DTLS_OK;
+}
+
+int dtls_context_load_psk_file(struct dtls_context *ctx, const char *path)
+{
+	char why[ERROR_MAX];
+	struct psk_table *table = psk_file_read(path, why, sizeof(why));
+
+	if (table == NULL)
+		return context_fail(ctx, DTLS_FAIL, "%s", why);
+	if (!is_server(ctx) && psk_table_count(table) != 1) {
+		context_fail(ctx, 0, "%s has %zu keys: a client's file has exactly one", path, psk_table_count(table));
+		psk_table_free(table);
+		return DTLS_FAIL;
+	}
+	return replace_table(ctx, is_server(ctx) ? &ctx->opt.psk.file : &ctx->opt.psk.fixed, table);
+}
+
+int dtls_context_add_psk_line(struct dtls_context *ctx, const char *line)
+{
+	char why[ERROR_MAX];
+	struct psk_table *table = psk_table_new();
+	const uint8_t *identity, *key;
+	size_t identity_len, key_len;
+	int status;
+
+	if (table == NULL)
+		return out_of_memory(ctx);
+	if (psk_parse_line(line, strlen(line), table, why, sizeof(why)) != 0 || psk_table_seal(table) != 0) {
+		psk_table_free(table);
+		return context_fail(ctx, DTLS_FAIL, "%s", why);
+	}
+	identity = psk_table_identity(table, 0, &identity_len);
+	key = psk_table_find(table, identity, identity_len, &key_len);
+	status = is_server(ctx) ? dtls_context_add_psk(ctx, identity, identity_len, key, key_len)
+				: dtls_context_set_psk(ctx, identity, identity_len, key, key_len);
+	psk_table_free(table);
+	return status;
+}
+
+int dtls_context_set_psk_lookup(struct dtls_context *ctx, dtls_psk_lookup *lookup, void *arg)
+{
+	if (!is_server(ctx))
+		return context_fail(ctx, DTLS_FAIL, "a client looks up no keys: use dtls_context_set_psk()");
+	change(ctx);
+	ctx->opt.psk.lookup = lookup;
+	ctx->opt.psk.lookup_arg = arg;
+	return changed(ctx);
+}
+
+/* ---- times and sizes ---- */
+
+int dtls_context_set_clock(struct dtls_context *ctx, dtls_clock *now_ms, void *arg)
+{
+	change(ctx);
+	ctx->opt.clock = now_ms == NULL ? monotonic_ms : now_ms;
+	ctx->opt.clock_arg = arg;
+	return changed(ctx);
+}
+
+int dtls_context_set_handshake_timeout(struct dtls_context *ctx, int min_ms, int max_ms)
+{
+	if (min_ms < 1 || max_ms < min_ms || max_ms > TIMEOUT_MAX_MS)
+		return context_fail(ctx, DTLS_FAIL,
+		    "a handshake timeout of %d to %d ms is not within 1 <= min <= max <= %d", min_ms, max_ms,
+		    TIMEOUT_MAX_MS);
+	change(ctx);
+	ctx->opt.min_ms = min_ms;
+	ctx->opt.max_ms = max_ms;
+	return changed(ctx);
+}
+
+int dtls_context_set_mtu(struct dtls_context *ctx, size_t mtu)
+{
+	if (mtu < MTU_MIN || mtu > MTU_MAX)
+		return context_fail(ctx, DTLS_FAIL, "an MTU of %zu is not within %d..%d bytes", mtu, MTU_MIN, MTU_MAX);
+	change(ctx);
+	ctx->opt.mtu = mtu;
+	return changed(ctx);
+}
+
+int dtls_context_set_retransmit(struct dtls_context *ctx, enum dtls_retransmit how)
+{
+	if (how != DTLS_RETRANSMIT_ADAPTIVE && how != DTLS_RETRANSMIT_FIXED)
+		return context_fail(ctx, DTLS_FAIL, "retransmission %d is neither adaptive nor fixed", (int)how);
+	change(ctx);
+	ctx->opt.retransmit = how;
+	return changed(ctx);
+}
+
+int dtls_context_set_retransmit_jitter(struct dtls_context *ctx, int percent)
+{
+	if (percent < 0 || percent > 50)
+		return context_fail(ctx, DTLS_FAIL, "a jitter of %d percent is not within 0..50", percent);
+	change(ctx);
+	ctx->opt.jitter_percent = percent;
+	return changed(ctx);
+}
+
+int dtls_context_set_trace(struct dtls_context *ctx, dtls_trace *trace, void *arg)
+{
+	change(ctx);
+	ctx->opt.trace = trace;
+	ctx->opt.trace_arg = arg;
+	return changed(ctx);
+}

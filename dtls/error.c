@@ -1,0 +1,204 @@
+#include "error.h"
+
+#include "association.h"
+#include "mbed.h"
+#include "mbed_errors.h" /* made from the headers that this is compiled against */
+
+#include <mbedtls/error.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_code(const void *key, const void *entry)
+{
+	int a = *(const int *)key, b = ((const struct mbed_error *)entry)->code;
+
+	return (a > b) - (a < b);
+}
+
+static const char *macro_name(int code)
+{
+	const struct mbed_error *e =
+	    bsearch(&code, mbed_errors, sizeof(mbed_errors) / sizeof(*mbed_errors), sizeof(*mbed_errors), compare_code);
+
+	return e == NULL ? NULL : e->name;
+}
+
+char *error_name(int code, char text[ERROR_NAME_MAX])
+{
+	/* A module's code may carry the code of the one below in its low seven bits. */
+	int high = -code & 0xff80, low = -code & 0x7f;
+	const char *whole = macro_name(-code), *a = macro_name(high), *b = macro_name(low);
+
+	if (whole != NULL)
+		snprintf(text, ERROR_NAME_MAX, "%s", whole);
+	else if (a != NULL && b != NULL)
+		snprintf(text, ERROR_NAME_MAX, "%s + %s", a, b);
+	else
+		snprintf(text, ERROR_NAME_MAX, "mbed TLS error -0x%04x", (unsigned)-code);
+	return text;
+}
+
+char *error_bytes(const void *bytes, size_t len, char *text, size_t size)
+{
+	const unsigned char *p = bytes;
+	size_t at = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (at + 8 > size) {
+			snprintf(text + at, size - at, "...");
+			return text;
+		}
+		if (p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\')
+			text[at++] = (char)p[i];
+		else
+			at += (size_t)snprintf(text + at, size - at, "\\x%02x", p[i]);
+	}
+	text[at] = '\0';
+	return text;
+}
+
+struct sentence { /* what the causes below are told about */
+	const struct association *a;
+	bool server;
+	char identity[160];
+	char cause[320];
+};
+
+static void say(struct sentence *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(struct sentence *s, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(s->cause, sizeof(s->cause), format, args);
+	va_end(args);
+}
+
+static void say_alert(struct sentence *s)
+{
+	uint8_t alert = s->a->alert;
+
+	switch (alert) {
+	case MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC:
+	case MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR:
+	case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_PSK_IDENTITY:
+		if (s->identity[0] == '\0')
+			break;
+		say(s,
+		    "the peer sent the alert %s: the pre-shared key for identity \"%s\" probably differs, or the peer "
+		    "does not know this identity",
+		    alert_name(alert), s->identity);
+		return;
+	case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
+	case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
+		say(s,
+		    "the peer sent the alert %s: probably none of the cipher suites offered here is enabled there, or "
+		    "it has no key for them",
+		    alert_name(alert));
+		return;
+	case MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION:
+		say(s, "the peer sent the alert protocol_version: it does not speak DTLS 1.2");
+		return;
+	default:
+		break;
+	}
+	say(s, "the peer sent the alert %u %s", alert, alert_name(alert));
+}
+
+static void say_mac(struct sentence *s)
+{
+	if (s->a->identity_unknown)
+		say(s, "no pre-shared key is known for identity \"%s\"", s->identity);
+	else if (s->identity[0] != '\0')
+		say(s, "the peer's Finished did not decrypt: the pre-shared key for identity \"%s\" probably differs",
+		    s->identity);
+	else
+		say(s, "the peer's Finished did not decrypt: the keys differ");
+}
+
+static bool say_handshake_cause(struct sentence *s, int code)
+{
+	switch (code) {
+	case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+		say_alert(s);
+		return true;
+	case MBEDTLS_ERR_SSL_INVALID_MAC:
+		say_mac(s);
+		return true;
+	case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+		say(s, "the peer closed before the handshake was done");
+		return true;
+	case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
+		say(s, "the peer sent a message out of turn");
+		return true;
+	case MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION:
+		say(s, "the peer does not speak DTLS 1.2");
+		return true;
+#ifdef MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
+	case MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN:
+#else
+	case MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE:
+#endif
+		say(s, "none of the peer's cipher suites is enabled here%s", s->server ? "" : ", or it chose another");
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void begin(struct sentence *s, struct association *a)
+{
+	*s = (struct sentence){.a = a, .server = settings_is_server(a->settings)};
+	if (a->identity != NULL)
+		error_bytes(a->identity, a->identity_len, s->identity, sizeof(s->identity));
+}
+
+static void finish(const struct sentence *s, struct association *a, const char *stage, const char *name)
+{
+	char peer[ADDRESS_TEXT] = "the peer";
+
+	if (a->peer != NULL && address_len(a->peer) != 0)
+		address_text(a->peer, peer);
+	if (name == NULL)
+		snprintf(a->error, sizeof(a->error), "%s with %s failed: %s", stage, peer, s->cause);
+	else
+		snprintf(a->error, sizeof(a->error), "%s with %s failed: %s (%s)", stage, peer, s->cause, name);
+}
+
+void error_explain(struct association *a, const char *stage)
+{
+	char name[ERROR_NAME_MAX], prose[128];
+	struct sentence s;
+
+	begin(&s, a);
+	if (a->code == MBEDTLS_ERR_SSL_ALLOC_FAILED) {
+		say(&s, "out of memory");
+	} else if (a->state != ASSOCIATION_HANDSHAKE || !say_handshake_cause(&s, a->code)) {
+		mbedtls_strerror(a->code, prose, sizeof(prose));
+		say(&s, "%s", a->code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? "the peer sent a fatal alert" : prose);
+	}
+	finish(&s, a, stage, error_name(a->code, name));
+}
+
+void error_explain_timeout(struct association *a)
+{
+	long long seconds = a->settings->give_up_ms / 1000, ms = a->settings->give_up_ms % 1000;
+	struct sentence s;
+
+	begin(&s, a);
+	if (a->lost_errno != 0)
+		say(&s, "no answer within %lld.%03lld s; the last send said: %s", seconds, ms, strerror(a->lost_errno));
+	else if (!a->heard)
+		say(&s, "nothing was received within %lld.%03lld s: is a DTLS server listening there?", seconds, ms);
+	else if (a->finished_sent && s.identity[0] != '\0' && !s.server)
+		say(&s,
+		    "the peer fell silent after this side's Finished: the path may be bad, but some servers also stay "
+		    "silent when the pre-shared key for identity \"%s\" differs or is unknown",
+		    s.identity);
+	else
+		say(&s, "the peer fell silent for %lld.%03lld s in the middle of it", seconds, ms);
+	finish(&s, a, "handshake", NULL);
+}

@@ -1,0 +1,23 @@
+/* error.h - sentences for people: the stage, the peer, mbed TLS's macro name, and a hint. */
+#ifndef ERROR_H
+#define ERROR_H
+
+#include <stddef.h>
+
+enum { ERROR_MAX = 512, ERROR_NAME_MAX = 128 };
+
+/* "MBEDTLS_ERR_SSL_INVALID_MAC" for -0x7180, both names for a combined code, the number for one without a name.
+ * Names are those of the headers that the library was compiled against. Returns text. */
+char *error_name(int code, char text[ERROR_NAME_MAX]);
+
+struct association;
+
+/* Writes the association's sentence for its code and alert; stage is "handshake", "session" or "write". */
+void error_explain(struct association *, const char *stage);
+/* The sentence of a handshake that nobody answered. */
+void error_explain_timeout(struct association *);
+
+/* Bytes as text: what is not printable ASCII as \xHH. Cuts with "..." at size. Returns text. */
+char *error_bytes(const void *bytes, size_t len, char *text, size_t size);
+
+#endif

@@ -1,0 +1,78 @@
+/* settings.h - what a context collects, and the immutable, counted snapshot of it that connections keep. */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include "cookie.h"
+#include "dtls.h"
+#include "psk.h"
+#include "rng.h"
+
+#include <mbedtls/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { CIPHERS_MAX = 32, CLIENT_ID_MAX = 64 };
+
+struct psk_sources { /* asked in this order; any may be NULL */
+	struct psk_table *fixed, *added, *file;
+	dtls_psk_lookup *lookup;
+	void *lookup_arg;
+};
+
+struct options {
+	enum dtls_protocol protocol;
+	int ciphers[CIPHERS_MAX + 1]; /* ids, ended by 0 */
+	struct psk_sources psk;
+	dtls_clock *clock;
+	void *clock_arg;
+	int min_ms, max_ms; /* the fixed retransmission schedule */
+	int jitter_percent; /* -1: the default of the kind of retransmission */
+	enum dtls_retransmit retransmit;
+	size_t mtu;
+	dtls_trace *trace;
+	void *trace_arg;
+};
+
+struct settings {
+	atomic_uint refs;
+	struct options opt;
+	int64_t give_up_ms; /* a flight unanswered for so long ends the handshake */
+	mbedtls_ssl_config conf;
+	uint8_t decoy[32]; /* key of unknown identities: they fail like a wrong key (RFC 4279, 2) */
+};
+
+struct dtls_context {
+	atomic_uint refs;
+	uint64_t serial; /* names the context in its threads' error slots */
+	pthread_mutex_t lock;
+	struct options opt;
+	bool added_sealed; /* opt.psk.added went into a snapshot */
+	struct settings *snapshot; /* of opt; NULL after a change */
+	struct rng rng;
+	struct cookie_jar cookies;
+};
+
+/* A reference to the settings as they are now; NULL with the reason in the context's error. Users keep a reference to
+ * the context too: the snapshot draws its randomness there. */
+struct settings *context_snapshot(struct dtls_context *);
+struct settings *settings_ref(struct settings *);
+void settings_free(struct settings *);
+/* The key of an identity, or NULL. It may be in space, of dtls_psk_max() bytes, which is the caller's to wipe. */
+const uint8_t *settings_find_key(
+    const struct settings *, const uint8_t *identity, size_t len, uint8_t *space, size_t *key_len);
+
+static inline bool settings_is_server(const struct settings *s)
+{
+	return s->opt.protocol == PROTOCOL_DTLS_SERVER || s->opt.protocol == PROTOCOL_TLS_SERVER;
+}
+
+static inline int64_t options_now(const struct options *opt)
+{
+	return opt->clock(opt->clock_arg);
+}
+
+/* Leaves the calling thread's sentence for this context and returns status. */
+int context_fail(const struct dtls_context *, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
