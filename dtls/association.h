@@ -1,0 +1,97 @@
+/* association.h - one secured association without I/O: datagrams are fed in, datagrams leave through a callback, time
+ * is the context's clock. Connections and peers are built on it. */
+#ifndef ASSOCIATION_H
+#define ASSOCIATION_H
+
+#include "address.h"
+#include "error.h"
+#include "story.h"
+#include "timer.h"
+
+enum association_state { ASSOCIATION_HANDSHAKE, ASSOCIATION_OPEN, ASSOCIATION_ENDED };
+
+struct tally { /* counters that all associations of an owner share */
+	uint64_t retransmissions, forgeries;
+};
+
+/* Sends one datagram: its length; DTLS_WANT_WRITE; DTLS_AGAIN when it is lost for the reason in errno (EMSGSIZE, no
+ * route, no buffers), as any datagram may be; DTLS_FAIL with errno when no other will do better. */
+typedef ssize_t association_send(void *owner, const uint8_t *datagram, size_t len);
+
+struct association {
+	mbedtls_ssl_context ssl; /* first: mbed TLS's callbacks get it back */
+	struct dtls_context *ctx;
+	struct settings *settings;
+	struct timer timer;
+	struct story story;
+	association_send *send;
+	void *owner;
+	const struct address *peer; /* for sentences; may be NULL */
+	struct tally *tally;
+
+	const uint8_t *in; /* the datagram being fed */
+	size_t in_len;
+
+	enum association_state state;
+	int status; /* final, when ended */
+	int code; /* mbed TLS's, or -errno */
+	char error[ERROR_MAX];
+
+	uint8_t *identity;
+	size_t identity_len;
+	bool identity_unknown; /* and the decoy key was used */
+
+	/* What the datagrams told so far. */
+	bool heard, hello_answered, finished_sent; /* since it began, or began again */
+	bool quiet; /* sends no alerts: another session lives at this address */
+	bool alert_sent; /* a fatal one */
+	bool alert_plain;
+	uint8_t alert; /* the last one received in the clear */
+	bool restarted;
+	unsigned hello_verify_requests;
+	unsigned forgeries; /* already in the tally */
+	uint64_t last_seq; /* of our encrypted records */
+	int lost_errno; /* of the last datagram that could not be sent */
+	bool send_failed; /* for good */
+
+	bool unsent; /* a record that the transport would not take at once... */
+	bool unsent_left; /* ...and took later, maybe while reading */
+	size_t unsent_len;
+};
+
+struct association_setup {
+	struct dtls_context *ctx;
+	struct settings *settings; /* gets a reference of its own */
+	association_send *send;
+	void *owner;
+	const struct address *peer;
+	struct tally *tally;
+};
+
+/* NULL with the reason in the context's error. */
+struct association *association_new(const struct association_setup *);
+void association_free(struct association *);
+
+int association_set_hostname(struct association *, const char *name); /* 0 or an mbed TLS error */
+/* mbed TLS's f_psk, with the settings as argument: finds the key for an identity, or takes the decoy. */
+int association_psk(void *settings, mbedtls_ssl_context *, const unsigned char *identity, size_t len);
+
+/* Lends one datagram to the next call of handshake or read, which consumes it. */
+void association_feed(struct association *, const void *datagram, size_t len);
+/* DTLS_OK when done, DTLS_WANT_READ, DTLS_WANT_WRITE, or final. Fires timers that are due when nothing is fed. */
+int association_handshake(struct association *);
+/* After the handshake: a message, DTLS_WANT_READ, DTLS_TOO_BIG (kept), or final. */
+ssize_t association_read(struct association *, void *buf, size_t len);
+ssize_t association_write(struct association *, const void *buf, size_t len);
+/* Sends close_notify in an open session. */
+void association_close(struct association *);
+size_t association_pending(const struct association *);
+size_t association_max_payload(const struct association *);
+/* More records of the last datagram wait inside. */
+bool association_has_input(const struct association *);
+int64_t association_due_at(const struct association *);
+/* Ends it from outside: status, code, sentence. */
+int association_end(struct association *, int status, int code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#endif
