@@ -1,0 +1,255 @@
+#include "conn.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_server(const struct dtls_conn *c)
+{
+	return settings_is_server(c->settings);
+}
+
+static int64_t now(const struct dtls_conn *c)
+{
+	return options_now(&c->settings->opt);
+}
+
+/* Not final: the call was wrong, the session goes on. */
+static int refuse(struct dtls_conn *c, const char *sentence)
+{
+	if (c->status == DTLS_OK)
+		snprintf(c->error, sizeof(c->error), "%s", sentence);
+	return DTLS_FAIL;
+}
+
+/* What holds before any call: DTLS_OK to go on. */
+static int ready(struct dtls_conn *c)
+{
+	if (c->generation != fork_generation())
+		return conn_fail(c, 0, "this connection was made before fork(): the session belongs to the parent");
+	if (c->closed)
+		return refuse(c, "the connection was closed on this side");
+	if (c->status != DTLS_OK)
+		return c->status;
+	if (c->over_socket && !c->socket.connected && address_len(&c->peer) == 0) {
+		struct address peer;
+
+		if (socket_is_connected(&c->socket, &peer))
+			c->peer = peer;
+		else if (!is_server(c))
+			return refuse(c, "the socket is not connected: connect() it to the server first");
+	}
+	if (!c->over_socket && is_server(c) && c->client_id_len == 0)
+		return refuse(c, "a server over a transport needs dtls_conn_set_client_id() first");
+	return DTLS_OK;
+}
+
+/* ---- public ---- */
+
+static struct dtls_conn *conn_new(struct dtls_context *ctx)
+{
+	struct settings *s = context_snapshot(ctx);
+	struct dtls_conn *c;
+
+	if (s == NULL)
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL) {
+		settings_free(s);
+		context_fail(ctx, 0, "out of memory");
+		return NULL;
+	}
+	c->ctx = dtls_context_ref(ctx);
+	c->settings = s;
+	c->timeout_ms = -1;
+	c->generation = fork_generation();
+	return c;
+}
+
+static struct dtls_conn *started(struct dtls_conn *c)
+{
+	if (is_server(c) || conn_start(c))
+		return c;
+	dtls_conn_free(c);
+	return NULL;
+}
+
+struct dtls_conn *dtls_wrap_socket(struct dtls_context *ctx, int fd)
+{
+	struct udp_socket s;
+	const char *why = socket_prepare(&s, fd);
+	struct dtls_conn *c;
+
+	if (why != NULL) {
+		context_fail(ctx, 0, "descriptor %d cannot carry DTLS: %s", fd, why);
+		return NULL;
+	}
+	c = conn_new(ctx);
+	if (c == NULL)
+		return NULL;
+	c->over_socket = true;
+	c->socket = s;
+	socket_is_connected(&c->socket, &c->peer);
+	return started(c);
+}
+
+struct dtls_conn *dtls_wrap_transport(struct dtls_context *ctx, const struct dtls_transport *transport)
+{
+	struct dtls_conn *c = conn_new(ctx);
+
+	if (c == NULL)
+		return NULL;
+	c->transport = *transport;
+	return started(c);
+}
+
+int dtls_conn_set_hostname(struct dtls_conn *c, const char *server_hostname)
+{
+	int code;
+
+	if (is_server(c))
+		return refuse(c, "a server has no server_hostname");
+	if (c->a->state != ASSOCIATION_HANDSHAKE || c->a->timer.outstanding)
+		return refuse(c, "the hostname must be set before the handshake begins");
+	code = association_set_hostname(c->a, server_hostname);
+	return code == 0 ? DTLS_OK : refuse(c, "the hostname is too long");
+}
+
+int dtls_conn_set_client_id(struct dtls_conn *c, const void *id, size_t len)
+{
+	if (!is_server(c))
+		return refuse(c, "only a server's connection has a client id");
+	if (c->a != NULL)
+		return refuse(c, "the client id must be set before the handshake begins");
+	if (len == 0 || len > CLIENT_ID_MAX)
+		return refuse(c, "a client id has 1 to 64 bytes");
+	memcpy(c->client_id, id, len);
+	c->client_id_len = len;
+	return DTLS_OK;
+}
+
+int dtls_conn_set_timeout(struct dtls_conn *c, int64_t ms)
+{
+	if (ms < -1)
+		return refuse(c, "a timeout is -1, for none, or a number of milliseconds");
+	c->timeout_ms = ms;
+	return DTLS_OK;
+}
+
+int dtls_conn_handshake(struct dtls_conn *c)
+{
+	int status = ready(c);
+
+	if (status != DTLS_OK)
+		return status;
+	if (c->a != NULL && c->a->state == ASSOCIATION_OPEN)
+		return DTLS_OK;
+	return (int)conn_run(c, conn_step_handshake, NULL, 0);
+}
+
+ssize_t dtls_conn_read(struct dtls_conn *c, void *buf, size_t len)
+{
+	int status = ready(c);
+
+	return status != DTLS_OK ? status : conn_run(c, conn_step_read, buf, len);
+}
+
+ssize_t dtls_conn_write(struct dtls_conn *c, const void *buf, size_t len)
+{
+	ssize_t status = dtls_conn_handshake(c);
+	int64_t stop_at;
+
+	if (status != DTLS_OK)
+		return status;
+	if (len == 0)
+		return refuse(c, "an empty message cannot be sent");
+	stop_at = conn_stop_at(c);
+	for (;;) {
+		status = association_write(c->a, buf, len);
+		if (status != DTLS_WANT_WRITE || !c->over_socket || !socket_blocks(&c->socket))
+			return status;
+		status = conn_wait(c, status, stop_at);
+		if (status != DTLS_OK)
+			return status;
+	}
+}
+
+int dtls_conn_close(struct dtls_conn *c)
+{
+	if (!c->closed && c->a != NULL && c->generation == fork_generation())
+		association_close(c->a);
+	c->closed = true;
+	return DTLS_OK;
+}
+
+void dtls_conn_free(struct dtls_conn *c)
+{
+	if (c == NULL)
+		return;
+	association_free(c->a);
+	settings_free(c->settings);
+	dtls_context_free(c->ctx);
+	free(c);
+}
+
+int dtls_conn_timeout(const struct dtls_conn *c)
+{
+	return c->a == NULL ? -1 : timer_poll_ms(association_due_at(c->a), now(c));
+}
+
+int dtls_conn_handle_timeout(struct dtls_conn *c)
+{
+	int status = ready(c);
+
+	if (status == DTLS_OK && (c->a == NULL || c->a->state == ASSOCIATION_HANDSHAKE))
+		status = (int)conn_drain(c, conn_step_handshake, NULL, 0);
+	return status == DTLS_WANT_READ || status == DTLS_WANT_WRITE ? DTLS_OK : status;
+}
+
+size_t dtls_conn_max_payload(const struct dtls_conn *c)
+{
+	return c->a == NULL ? 0 : association_max_payload(c->a);
+}
+
+size_t dtls_conn_pending(const struct dtls_conn *c)
+{
+	return c->a == NULL ? 0 : association_pending(c->a);
+}
+
+/* The association's cause is the more specific one; a refused call is mentioned only while nothing is final. */
+static bool association_tells(const struct dtls_conn *c)
+{
+	return c->a != NULL && c->a->state == ASSOCIATION_ENDED;
+}
+
+const char *dtls_conn_error(const struct dtls_conn *c)
+{
+	return association_tells(c) ? c->a->error : c->error;
+}
+
+int dtls_conn_error_code(const struct dtls_conn *c)
+{
+	return association_tells(c) ? c->a->code : c->code;
+}
+
+static bool is_open(const struct dtls_conn *c)
+{
+	return c->a != NULL && c->a->state == ASSOCIATION_OPEN;
+}
+
+const char *dtls_conn_cipher(const struct dtls_conn *c)
+{
+	return is_open(c) ? mbedtls_ssl_get_ciphersuite(&c->a->ssl) : NULL;
+}
+
+const char *dtls_conn_version(const struct dtls_conn *c)
+{
+	return is_open(c) ? mbedtls_ssl_get_version(&c->a->ssl) : NULL;
+}
+
+const uint8_t *dtls_conn_psk_identity(const struct dtls_conn *c, size_t *len)
+{
+	*len = c->a == NULL ? 0 : c->a->identity_len;
+	return c->a == NULL ? NULL : c->a->identity;
+}
