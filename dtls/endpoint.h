@@ -1,0 +1,61 @@
+/* endpoint.h - many peers on one socket: endpoint.c has the calls and the loop, intake.c judges each datagram, peer.c
+ * follows each peer's life. */
+#ifndef ENDPOINT_H
+#define ENDPOINT_H
+
+#include "gate.h"
+#include "handshakes.h"
+#include "outbox.h"
+#include "peertable.h"
+#include "schedule.h"
+#include "socket.h"
+
+struct dtls_endpoint {
+	struct dtls_context *ctx;
+	struct settings *settings; /* as they were when the endpoint was made: its clock */
+	struct dtls_limits limits;
+
+	bool over_socket;
+	struct udp_socket socket;
+	struct dtls_datagrams datagrams;
+	struct outbox outbox;
+
+	struct peertable table;
+	struct schedule schedule;
+	struct handshakes handshakes;
+	struct peer_list open; /* the longest silent first */
+	uint64_t open_count, generations;
+
+	struct dtls_peer *first_event, **last_event;
+	struct dtls_peer *reported; /* ended, and valid until the next call */
+	struct dtls_peer *reading; /* may have messages of the last datagram */
+	bool reading_gave; /* something came of that datagram */
+	unsigned inputs; /* since the timers had their turn */
+
+	struct dtls_stats stats;
+	struct tally tally;
+	unsigned process; /* generation of the process that owns the sessions */
+	bool failed;
+	char error[ERROR_MAX];
+	uint8_t input[RECORD_MAX];
+};
+
+static inline int64_t endpoint_now(const struct dtls_endpoint *ep)
+{
+	return options_now(&ep->settings->opt);
+}
+
+/* An association's send: the owner is its peer. */
+association_send endpoint_send;
+/* One datagram to an address that may have no peer: what cannot leave now is lost. */
+void endpoint_reply(
+    struct dtls_endpoint *, const struct address *to, const struct address *local, const uint8_t *datagram, size_t len);
+/* Reports event for the peer with one of the next calls of recv. */
+void endpoint_report(struct dtls_peer *, int event);
+void endpoint_forget_event(struct dtls_peer *);
+
+/* intake.c: brings one datagram to where it belongs; it may be changed. */
+void intake(
+    struct dtls_endpoint *, const struct address *from, const struct address *local, uint8_t *datagram, size_t len);
+
+#endif

@@ -1,0 +1,291 @@
+#include "peer.h"
+
+#include "endpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void peer_list_append(struct peer_list *list, struct dtls_peer *peer)
+{
+	peer->older = list->newest;
+	peer->newer = NULL;
+	if (list->newest != NULL)
+		list->newest->newer = peer;
+	else
+		list->oldest = peer;
+	list->newest = peer;
+}
+
+void peer_list_remove(struct peer_list *list, struct dtls_peer *peer)
+{
+	if (peer->older != NULL)
+		peer->older->newer = peer->newer;
+	else
+		list->oldest = peer->newer;
+	if (peer->newer != NULL)
+		peer->newer->older = peer->older;
+	else
+		list->newest = peer->older;
+	peer->older = peer->newer = NULL;
+}
+
+static void make_room(struct dtls_endpoint *ep)
+{
+	struct dtls_peer *victim;
+
+	if (ep->handshakes.count < ep->limits.max_handshakes)
+		return;
+	victim = handshakes_victim(&ep->handshakes);
+	association_end(victim->a, DTLS_FAIL, 0,
+	    "the handshake gave way: %u were unfinished, the most that are allowed", ep->limits.max_handshakes);
+	ep->stats.handshakes_displaced++;
+	peer_end(victim, DTLS_FAIL, DTLS_REASON_HANDSHAKE);
+}
+
+static struct association *new_association(struct dtls_peer *peer)
+{
+	struct dtls_endpoint *ep = peer->ep;
+	struct association_setup setup = {
+	    .ctx = ep->ctx, .send = endpoint_send, .owner = peer, .peer = &peer->addr, .tally = &ep->tally};
+	struct association *a;
+
+	/* The settings as they are now: a new key serves new handshakes. */
+	setup.settings = context_snapshot(ep->ctx);
+	if (setup.settings == NULL)
+		return NULL;
+	a = association_new(&setup);
+	settings_free(setup.settings);
+	return a;
+}
+
+static struct dtls_peer *out_of_memory(struct dtls_peer *peer, struct dtls_endpoint *ep)
+{
+	ep->stats.drop_memory++;
+	if (peer != NULL)
+		association_free(peer->a);
+	free(peer);
+	return NULL;
+}
+
+struct dtls_peer *peer_new(struct dtls_endpoint *ep, const struct address *addr, const struct address *local,
+    const struct hello *hello, struct dtls_peer *predecessor)
+{
+	struct dtls_peer *peer;
+
+	make_room(ep);
+	peer = calloc(1, sizeof(*peer));
+	if (peer == NULL)
+		return out_of_memory(NULL, ep);
+	peer->ep = ep;
+	peer->addr = *addr;
+	peer->local = *local;
+	memcpy(peer->random, hello->random, HELLO_RANDOM);
+	peer->a = new_association(peer);
+	if (peer->a == NULL || !schedule_reserve(&ep->schedule) || !handshakes_add(&ep->handshakes, peer))
+		return out_of_memory(peer, ep);
+	peer->heard_at = endpoint_now(ep);
+	peer->deadline_at = peer->heard_at + ep->limits.handshake_ms;
+	peer->generation = ++ep->generations;
+	peer->predecessor = predecessor;
+	if (predecessor == NULL)
+		peertable_insert(&ep->table, peer);
+	else
+		predecessor->successor = peer;
+	/* What an alert would end is the established session's peer, who knows nothing of this. */
+	peer->a->quiet = predecessor != NULL;
+	ep->stats.handshakes_started++;
+	return peer;
+}
+
+static void reschedule(struct dtls_peer *peer)
+{
+	int64_t due_at = association_due_at(peer->a);
+
+	schedule_set(&peer->ep->schedule, peer, due_at < peer->deadline_at ? due_at : peer->deadline_at);
+}
+
+static void take_the_place(struct dtls_peer *peer)
+{
+	struct dtls_endpoint *ep = peer->ep;
+	struct dtls_peer *old = peer->predecessor;
+
+	if (old == NULL)
+		return;
+	/* The end of the old one puts its successor into the table. */
+	ep->stats.closed_replaced++;
+	peer_end(old, DTLS_CLOSED, DTLS_REASON_REPLACED);
+}
+
+static void evict_one(struct dtls_endpoint *ep)
+{
+	struct dtls_peer *silent = ep->open.oldest;
+
+	if (ep->open_count < ep->limits.max_peers)
+		return;
+	association_close(silent->a);
+	ep->stats.closed_evicted++;
+	peer_end(silent, DTLS_CLOSED, DTLS_REASON_EVICTED);
+}
+
+static void connected(struct dtls_peer *peer)
+{
+	struct dtls_endpoint *ep = peer->ep;
+
+	handshakes_remove(&ep->handshakes, peer);
+	schedule_set(&ep->schedule, peer, INT64_MAX);
+	take_the_place(peer);
+	evict_one(ep);
+	peer->state = PEER_OPEN;
+	peer->heard_at = endpoint_now(ep);
+	peer_list_append(&ep->open, peer);
+	ep->open_count++;
+	ep->stats.handshakes_completed++;
+	endpoint_report(peer, DTLS_CONNECTED);
+	ep->reading = peer;
+	ep->reading_gave = true;
+}
+
+void peer_handshake(struct dtls_peer *peer)
+{
+	struct dtls_endpoint *ep = peer->ep;
+	int status = association_handshake(peer->a);
+
+	if (status == DTLS_OK) {
+		connected(peer);
+		return;
+	}
+	if (status == DTLS_WANT_READ && endpoint_now(ep) >= peer->deadline_at)
+		status = association_end(peer->a, DTLS_TIMEDOUT, MBEDTLS_ERR_SSL_TIMEOUT,
+		    "the handshake was unfinished after %lld ms", (long long)ep->limits.handshake_ms);
+	if (status == DTLS_WANT_READ || status == DTLS_WANT_WRITE) {
+		reschedule(peer);
+		return;
+	}
+	if (status == DTLS_TIMEDOUT)
+		ep->stats.handshakes_timedout++;
+	else
+		ep->stats.handshakes_failed++;
+	peer_end(peer, status, DTLS_REASON_HANDSHAKE);
+}
+
+void peer_heard(struct dtls_peer *peer)
+{
+	struct peer_list *open = &peer->ep->open;
+
+	peer->heard_at = endpoint_now(peer->ep);
+	if (open->newest == peer)
+		return;
+	peer_list_remove(open, peer);
+	peer_list_append(open, peer);
+}
+
+static void leave_the_table(struct dtls_peer *peer)
+{
+	struct dtls_endpoint *ep = peer->ep;
+	struct dtls_peer *next = peer->successor;
+
+	if (peer->predecessor != NULL) {
+		peer->predecessor->successor = NULL;
+		peer->predecessor = NULL;
+		return;
+	}
+	peertable_remove(&ep->table, peer);
+	if (next == NULL)
+		return;
+	peer->successor = NULL;
+	next->predecessor = NULL;
+	next->a->quiet = false;
+	peertable_insert(&ep->table, next);
+}
+
+static void unlink_everywhere(struct dtls_peer *peer)
+{
+	struct dtls_endpoint *ep = peer->ep;
+
+	if (peer->state == PEER_ENDED)
+		return;
+	leave_the_table(peer);
+	schedule_set(&ep->schedule, peer, INT64_MAX);
+	handshakes_remove(&ep->handshakes, peer);
+	if (peer->state == PEER_OPEN) {
+		peer_list_remove(&ep->open, peer);
+		ep->open_count--;
+	}
+	if (ep->reading == peer)
+		ep->reading = NULL;
+	outbox_forget(&ep->outbox, peer);
+	peer->state = PEER_ENDED;
+}
+
+void peer_end(struct dtls_peer *peer, int event, enum dtls_reason reason)
+{
+	unlink_everywhere(peer);
+	peer->reason = reason;
+	endpoint_report(peer, event);
+}
+
+void peer_free(struct dtls_peer *peer)
+{
+	unlink_everywhere(peer);
+	endpoint_forget_event(peer);
+	if (peer->ep->reported == peer)
+		peer->ep->reported = NULL;
+	association_free(peer->a);
+	free(peer);
+}
+
+void peer_disown(struct dtls_peer *peer)
+{
+	association_end(peer->a, DTLS_FAIL, 0, "the session was made before fork(): it belongs to the parent");
+	peer->ep->stats.closed_error += peer->state == PEER_OPEN;
+	peer_end(peer, DTLS_FAIL, DTLS_REASON_ERROR);
+}
+
+/* ---- public ---- */
+
+enum dtls_reason dtls_peer_reason(const struct dtls_peer *peer)
+{
+	return peer->reason;
+}
+
+void dtls_peer_set_data(struct dtls_peer *peer, void *data)
+{
+	peer->data = data;
+}
+
+void *dtls_peer_data(const struct dtls_peer *peer)
+{
+	return peer->data;
+}
+
+const struct sockaddr *dtls_peer_addr(const struct dtls_peer *peer, socklen_t *len)
+{
+	*len = address_len(&peer->addr);
+	return &peer->addr.any;
+}
+
+const uint8_t *dtls_peer_psk_identity(const struct dtls_peer *peer, size_t *len)
+{
+	*len = peer->a->identity_len;
+	return peer->a->identity;
+}
+
+const char *dtls_peer_error(const struct dtls_peer *peer)
+{
+	return peer->a->error;
+}
+
+size_t dtls_peer_max_payload(const struct dtls_peer *peer)
+{
+	return association_max_payload(peer->a);
+}
+
+const char *dtls_peer_cipher(const struct dtls_peer *peer)
+{
+	return peer->a->state == ASSOCIATION_HANDSHAKE ? NULL : mbedtls_ssl_get_ciphersuite(&peer->a->ssl);
+}
+
+uint64_t dtls_peer_generation(const struct dtls_peer *peer)
+{
+	return peer->generation;
+}
