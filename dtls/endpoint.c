@@ -136,12 +136,8 @@ static void run_timers(struct dtls_endpoint *ep)
 	for (peer = schedule_first(&ep->schedule); peer != NULL && peer->due_at <= now;
 	     peer = schedule_first(&ep->schedule))
 		peer_handshake(peer);
-	while (idle_at(ep) <= now) {
-		peer = ep->open.oldest;
-		association_close(peer->a);
-		ep->stats.closed_idle++;
-		peer_end(peer, DTLS_CLOSED, DTLS_REASON_IDLE);
-	}
+	while (idle_at(ep) <= now)
+		peer_close_for(ep->open.oldest, DTLS_REASON_IDLE);
 }
 
 static int64_t due_at(const struct dtls_endpoint *ep)
@@ -457,9 +453,7 @@ int dtls_endpoint_close_identity(struct dtls_endpoint *ep, const void *identity,
 		newer = peer->newer;
 		if (peer->a->identity_len != len || memcmp(peer->a->identity, identity, len) != 0)
 			continue;
-		association_close(peer->a);
-		ep->stats.closed_revoked++;
-		peer_end(peer, DTLS_CLOSED, DTLS_REASON_REVOKED);
+		peer_close_for(peer, DTLS_REASON_REVOKED);
 		closed++;
 	}
 	return closed;

@@ -104,27 +104,25 @@ static void reschedule(struct dtls_peer *peer)
 	schedule_set(&peer->ep->schedule, peer, due_at < peer->deadline_at ? due_at : peer->deadline_at);
 }
 
-static void take_the_place(struct dtls_peer *peer)
+void peer_close_for(struct dtls_peer *peer, enum dtls_reason reason)
 {
-	struct dtls_endpoint *ep = peer->ep;
-	struct dtls_peer *old = peer->predecessor;
+	struct dtls_stats *stats = &peer->ep->stats;
+	const struct {
+		uint64_t *counter;
+		const char *sentence;
+	} causes[] = {
+	    [DTLS_REASON_REPLACED] = {&stats->closed_replaced, "a new session from the same address took its place"},
+	    [DTLS_REASON_IDLE] = {&stats->closed_idle, "closed here: it was silent for too long"},
+	    [DTLS_REASON_EVICTED] = {&stats->closed_evicted,
+		"closed here: it was silent longest when max_peers was reached"},
+	    [DTLS_REASON_REVOKED] = {&stats->closed_revoked, "closed here: its identity was revoked"},
+	};
 
-	if (old == NULL)
-		return;
-	/* The end of the old one puts its successor into the table. */
-	ep->stats.closed_replaced++;
-	peer_end(old, DTLS_CLOSED, DTLS_REASON_REPLACED);
-}
-
-static void evict_one(struct dtls_endpoint *ep)
-{
-	struct dtls_peer *silent = ep->open.oldest;
-
-	if (ep->open_count < ep->limits.max_peers)
-		return;
-	association_close(silent->a);
-	ep->stats.closed_evicted++;
-	peer_end(silent, DTLS_CLOSED, DTLS_REASON_EVICTED);
+	if (reason != DTLS_REASON_REPLACED)
+		association_close(peer->a);
+	association_end(peer->a, DTLS_CLOSED, 0, "%s", causes[reason].sentence);
+	++*causes[reason].counter;
+	peer_end(peer, DTLS_CLOSED, reason);
 }
 
 static void connected(struct dtls_peer *peer)
@@ -133,8 +131,11 @@ static void connected(struct dtls_peer *peer)
 
 	handshakes_remove(&ep->handshakes, peer);
 	schedule_set(&ep->schedule, peer, INT64_MAX);
-	take_the_place(peer);
-	evict_one(ep);
+	/* The end of the old one puts its successor into the table. */
+	if (peer->predecessor != NULL)
+		peer_close_for(peer->predecessor, DTLS_REASON_REPLACED);
+	if (ep->open_count >= ep->limits.max_peers)
+		peer_close_for(ep->open.oldest, DTLS_REASON_EVICTED);
 	peer->state = PEER_OPEN;
 	peer->heard_at = endpoint_now(ep);
 	peer_list_append(&ep->open, peer);

@@ -56,6 +56,9 @@ void peer_handshake(struct dtls_peer *);
 void peer_heard(struct dtls_peer *);
 /* Reports event: DTLS_CLOSED, DTLS_FAIL or DTLS_TIMEDOUT. Sends nothing. */
 void peer_end(struct dtls_peer *, int event, enum dtls_reason);
+/* Closes an established peer for a reason of ours, idle, evicted, revoked or replaced: counts, says why, and sends
+ * close_notify unless somebody new answers at its address. */
+void peer_close_for(struct dtls_peer *, enum dtls_reason);
 /* Ends it for good: no event, no trace left. */
 void peer_free(struct dtls_peer *);
 /* Where the peers of this endpoint were made in another process. */
