@@ -134,14 +134,10 @@ static bool say_handshake_cause(struct sentence *s, int code)
 	case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
 		say(s, "the peer sent a message out of turn");
 		return true;
-	case MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION:
+	case MBED_ERR_VERSION:
 		say(s, "the peer does not speak DTLS 1.2");
 		return true;
-#ifdef MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
-	case MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN:
-#else
-	case MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE:
-#endif
+	case MBED_ERR_NO_CIPHER:
 		say(s, "none of the peer's cipher suites is enabled here%s", s->server ? "" : ", or it chose another");
 		return true;
 	default:

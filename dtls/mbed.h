@@ -6,11 +6,15 @@
 #include <mbedtls/version.h>
 
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
-#define MBED_FIELD(name) name
-#define mbed_badmac      badmac_seen
+#define MBED_FIELD(name)   name
+#define mbed_badmac        badmac_seen
+#define MBED_ERR_VERSION   MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
+#define MBED_ERR_NO_CIPHER MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
 #else
-#define MBED_FIELD(name) MBEDTLS_PRIVATE(name)
-#define mbed_badmac      badmac_seen_or_in_hsfraglen
+#define MBED_FIELD(name)   MBEDTLS_PRIVATE(name)
+#define mbed_badmac        badmac_seen_or_in_hsfraglen
+#define MBED_ERR_VERSION   MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
+#define MBED_ERR_NO_CIPHER MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
 #endif
 
 /* RFC 9325, 3.1: nothing below (D)TLS 1.2; DTLS 1.3 does not exist in mbed TLS. */

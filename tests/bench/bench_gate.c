@@ -24,7 +24,7 @@ static size_t capture_hello(uint8_t *hello, size_t max)
 
 static double gate_run(struct dtls_context *ctx, const uint8_t *hello, size_t len)
 {
-	uint8_t id[6] = { 192, 0, 2, 7 }, reply[128];
+	uint8_t id[6] = {192, 0, 2, 7}, reply[128];
 	uint64_t start = bench_now_ns();
 	size_t reply_len;
 
@@ -56,7 +56,7 @@ int main(void)
 	static struct plain_queue in, out;
 	static struct plain_side server;
 	struct dtls_context *ctx = dtls_context_new(PROTOCOL_DTLS_SERVER);
-	struct bench gate = { 0 }, listener = { 0 };
+	struct bench gate = {0}, listener = {0};
 	uint8_t hello[PLAIN_DATAGRAM];
 	size_t len = capture_hello(hello, sizeof(hello));
 

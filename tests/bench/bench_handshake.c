@@ -106,7 +106,7 @@ static double endpoint_run(struct lane *lane, struct dtls_endpoint *ep)
 
 static struct dtls_context *server_context(void)
 {
-	const char *suite[] = { "TLS_PSK_WITH_AES_128_CCM_8" };
+	const char *suite[] = {"TLS_PSK_WITH_AES_128_CCM_8"};
 	struct dtls_context *ctx = dtls_context_new(PROTOCOL_DTLS_SERVER);
 
 	if (ctx == NULL || dtls_context_set_ciphers(ctx, suite, 1) != 0 ||
@@ -119,15 +119,15 @@ int main(void)
 {
 	static struct lane alone, through;
 	static struct plain_side server;
-	struct bench plain = { 0 }, ours = { 0 };
+	struct bench plain = {0}, ours = {0};
 	struct dtls_context *ctx = server_context();
-	struct dtls_datagrams datagrams = { endpoint_send, endpoint_recv, &through };
+	struct dtls_datagrams datagrams = {endpoint_send, endpoint_recv, &through};
 	struct dtls_endpoint *ep = dtls_endpoint_new_transport(ctx, &datagrams, NULL);
 
 	if (ep == NULL)
 		return 1;
 	bench_pin();
-	through.addr = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000207) };
+	through.addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000207)};
 	plain_init(&alone.client, false, &alone.to_client, &alone.to_server);
 	plain_init(&through.client, false, &through.to_client, &through.to_server);
 	plain_init(&server, true, &alone.to_server, &alone.to_client);

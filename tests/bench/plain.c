@@ -62,10 +62,11 @@ static void must(int code, const char *what)
 
 static void configure(struct plain_side *s, bool server)
 {
-	static const int suites[] = { MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, 0 };
+	static const int suites[] = {MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, 0};
 
 	must(mbedtls_ssl_config_defaults(&s->conf, server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
-		 MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT), "config");
+		 MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT),
+	    "config");
 	mbedtls_ssl_conf_rng(&s->conf, mbedtls_ctr_drbg_random, &s->drbg);
 	mbedtls_ssl_conf_ciphersuites(&s->conf, suites);
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
@@ -74,7 +75,8 @@ static void configure(struct plain_side *s, bool server)
 	mbedtls_ssl_conf_max_tls_version(&s->conf, MBEDTLS_SSL_VERSION_TLS1_2);
 #endif
 	must(mbedtls_ssl_conf_psk(&s->conf, (const unsigned char *)plain_key, strlen(plain_key),
-		 (const unsigned char *)plain_identity, strlen(plain_identity)), "psk");
+		 (const unsigned char *)plain_identity, strlen(plain_identity)),
+	    "psk");
 	if (!server)
 		return;
 	must(mbedtls_ssl_cookie_setup(&s->cookies, mbedtls_ctr_drbg_random, &s->drbg), "cookies");
@@ -84,6 +86,7 @@ static void configure(struct plain_side *s, bool server)
 void plain_init(struct plain_side *s, bool server, struct plain_queue *in, struct plain_queue *out)
 {
 	memset(s, 0, sizeof(*s));
+	s->server = server;
 	s->in = in;
 	s->out = out;
 	mbedtls_entropy_init(&s->entropy);
@@ -111,7 +114,9 @@ void plain_free(struct plain_side *s)
 void plain_reset(struct plain_side *s)
 {
 	must(mbedtls_ssl_session_reset(&s->ssl), "reset");
-	must(mbedtls_ssl_set_client_transport_id(&s->ssl, (const unsigned char *)"192.0.2.7:5684", 14), "client id");
+	if (s->server)
+		must(mbedtls_ssl_set_client_transport_id(&s->ssl, (const unsigned char *)"192.0.2.7:5684", 14),
+		    "client id");
 }
 
 int plain_step(struct plain_side *s)

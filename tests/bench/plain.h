@@ -31,6 +31,7 @@ struct plain_side {
 	mbedtls_ssl_context ssl;
 	mbedtls_ssl_cookie_ctx cookies;
 	struct plain_queue *in, *out;
+	bool server;
 };
 
 extern const char plain_identity[], plain_key[];

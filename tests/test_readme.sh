@@ -1,0 +1,55 @@
+#!/bin/bash
+# What README.md shows is true: its programs compile without a warning and talk to each other, its files exist.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need cc
+
+root=$(dirname "$BIN")/..
+[[ -e $root/README.md ]] || root=.
+
+# block N: the README's Nth C program.
+block() {
+	awk -v want="$1" '/^```c$/ {n++; on = 1; next} /^```$/ {on = 0} on && n == want' "$root/README.md"
+}
+
+# compile N NAME PORT: on a port of our own, so that tests may run side by side.
+compile() {
+	block "$1" | sed "s/htons(5684)/htons($3)/" >"$T/$2.c"
+	[[ -s $T/$2.c ]]
+	# shellcheck disable=SC2086 # flags are words
+	cc -std=gnu11 -Wall -Wextra -Werror ${SANITIZE:+-fsanitize=$SANITIZE} -I"$root" "$T/$2.c" \
+		"$BIN/../lib/libdtls.a" -lmbedtls -lmbedx509 -lmbedcrypto -pthread -o "$T/$2"
+}
+
+client_and_server_talk() {
+	compile 1 client 25684
+	compile 2 server 25684
+	start server "$T/server"
+	sleep 0.2
+	equal 21.4 "$(timeout 20 "$T/client")"
+}
+
+programs_are_short() {
+	(($(block 1 | wc -l) <= 26 && $(block 2 | wc -l) <= 27))
+}
+
+map_names_every_source() {
+	local file
+	for file in "$root"/dtls/*.c; do
+		contains "$root/README.md" "\`$(basename "$file")\`"
+	done
+}
+
+map_names_no_other_file() {
+	local file
+	grep -oE '`[a-z_]+\.[ch]`' "$root/README.md" | tr -d '`' | sort -u >"$T/named"
+	while read -r file; do
+		[[ -e $root/dtls/$file ]] || fail "$file does not exist"
+	done <"$T/named"
+}
+
+t 'the README'\''s client and server talk' client_and_server_talk
+t 'they are as short as promised' programs_are_short
+t 'the file map names every source' map_names_every_source
+t 'the file map names no other file' map_names_no_other_file
+finish
