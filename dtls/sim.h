@@ -25,7 +25,7 @@ struct sim_weather { /* what a link does to datagrams; all zero is a perfect lin
 	double loss; /* probabilities, 0..1, each datagram on its own */
 	double duplicate; /* delivered twice; the copy draws a jitter of its own */
 	double reorder; /* held back until just after the next datagram sent, or for latency_ms + 1 more */
-	double corrupt; /* one byte is changed */
+	double corrupt; /* one byte is changed, in every copy */
 	double burst_loss; /* Gilbert-Elliott: the loss in the bad state... */
 	double burst_enter; /* ...and the transitions per datagram, good to bad... */
 	double burst_leave; /* ...and bad to good */
@@ -44,11 +44,13 @@ struct sim_link *sim_link_new(struct sim *, const struct sim_weather *weather);
 int sim_link_set_weather(struct sim_link *, const struct sim_weather *weather);
 /* Bit n set: the (n+1)th datagram sent on this link is lost. On top of the weather. */
 void sim_link_drop_mask(struct sim_link *, uint64_t mask);
-/* Asked for every datagram that mask and weather let pass; nth counts from 1. */
+/* Asked for every datagram that mask and weather let pass, with the bytes as they were sent; nth counts all that were
+ * sent on this link, from 1. */
 enum sim_fate { SIM_DELIVER, SIM_DROP, SIM_DUPLICATE, SIM_HOLD_BEHIND_NEXT };
 typedef enum sim_fate sim_decide(void *arg, unsigned nth, const void *datagram, size_t len);
 void sim_link_decide(struct sim_link *, sim_decide *decide, void *arg);
-/* Told of every datagram when it is sent; delivered is 0 for one that is lost, otherwise the number of copies. */
+/* Told of every datagram when it is sent, with the bytes as they were sent; delivered is 0 for one that is lost,
+ * otherwise the number of copies. */
 typedef void sim_tap(void *arg, int64_t now_ms, const void *datagram, size_t len, int delivered);
 void sim_link_tap(struct sim_link *, sim_tap *tap, void *arg);
 /* These two fit struct dtls_transport. send: len, or DTLS_FAIL when out of memory. recv: the next datagram that has
@@ -57,15 +59,16 @@ ssize_t sim_link_send(void *link, const void *buf, size_t len);
 ssize_t sim_link_recv(void *link, void *buf, size_t len);
 
 struct sim_link_stats {
-	uint64_t sent, delivered; /* datagrams; delivered counts copies */
-	uint64_t lost, duplicated, reordered, corrupted, too_big;
+	uint64_t sent, delivered; /* datagrams, counted when they are sent; delivered counts copies */
+	uint64_t lost, too_big; /* sent = delivered - duplicated + lost + too_big */
+	uint64_t duplicated, reordered, corrupted; /* of those delivered; reordered: held back */
 	uint64_t bytes_sent, bytes_delivered;
 };
 void sim_link_stats(const struct sim_link *, struct sim_link_stats *);
 
-/* Many addressed hosts on one simulated network, for endpoints: these two fit struct dtls_datagrams. A datagram from one
- * host to another crosses the sender's link, which has the sender's weather; one to an address that is no host
- * vanishes. The address is copied; NULL as sim_link_new, and for an address already taken. */
+/* Many addressed hosts on one simulated network, for endpoints: these two fit struct dtls_datagrams. A datagram from
+ * one host to another crosses the sender's link, which has the sender's weather; one to an address that is no host
+ * vanishes. The address is copied; NULL as sim_link_new, and for an address already taken or neither IPv4 nor IPv6. */
 struct sim_host;
 struct sim_host *sim_host_new(
     struct sim *, const struct sockaddr *addr, socklen_t addr_len, const struct sim_weather *weather);
@@ -74,7 +77,8 @@ ssize_t sim_host_recv(void *host, struct sockaddr *from, socklen_t *from_len, vo
 /* What a host sends goes through this link: set its mask, tap or decision. */
 struct sim_link *sim_host_link(struct sim_host *);
 
-int64_t sim_next_ms(const struct sim *); /* the earliest arrival anywhere, or INT64_MAX */
+/* The earliest arrival of a datagram not yet received, or INT64_MAX; in the past for one that waits to be received. */
+int64_t sim_next_ms(const struct sim *);
 void sim_advance_to(struct sim *, int64_t now_ms); /* the clock never goes back */
 
 #ifdef __cplusplus
