@@ -35,7 +35,12 @@ socklen_t address_len(const struct address *a)
 
 bool address_equal(const struct address *a, const struct address *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr && a->in.sin_port == b->in.sin_port;
+	return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0 &&
+	       a->in6.sin6_port == b->in6.sin6_port && a->in6.sin6_scope_id == b->in6.sin6_scope_id;
 }
 
 size_t address_pair_key(const struct address *peer, const struct address *local, uint8_t key[ADDRESS_PAIR_KEY])

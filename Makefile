@@ -1,0 +1,200 @@
+# Everything is built under $(BUILD), out of the source tree. `make help` lists the targets.
+# Yours to set: CC CFLAGS CPPFLAGS LDFLAGS (added after ours), WERROR= (warnings only warn), V=1, PREFIX LIBDIR DESTDIR.
+
+VERSION := $(shell sed -n 's/^#define VERSION "\(.*\)"/\1/p' dtls/context.c)
+
+PREFIX = /usr/local
+BINDIR = $(PREFIX)/bin
+INCLUDEDIR = $(PREFIX)/include
+LIBDIR = $(PREFIX)/lib
+OBJCOPY = objcopy
+BUILD = build
+WERROR = -Werror
+# Seconds for one C test; `make asan` and `make tsan` allow more.
+TEST_TIMEOUT = 60
+# Set by `make asan` and `make tsan`: a list for -fsanitize=.
+SANITIZE =
+
+SONAME = libdtls.so.$(firstword $(subst ., ,$(VERSION)))
+MBEDTLS_LIBS = -lmbedtls -lmbedx509 -lmbedcrypto
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
+SANITIZE_FLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CPPFLAGS = -D_GNU_SOURCE -DTEST_TIMEOUT_S=$(TEST_TIMEOUT) -I. -I$(BUILD)/gen $(CPPFLAGS)
+# -fno-lto: the library's objects are linked into one, whose symbols objcopy(1) then narrows.
+ALL_CFLAGS = -std=gnu11 -O2 -g -fPIC -pthread $(WARNINGS) $(SANITIZE_FLAGS) $(CFLAGS) -fno-lto
+ALL_LDFLAGS = -pthread $(SANITIZE_FLAGS) $(CFLAGS) $(LDFLAGS)
+
+LIB_SRC = $(wildcard dtls/*.c)
+API_SRC = $(wildcard examples/api_*.c)
+PROGRAM_SRC = $(filter-out examples/cli.c $(API_SRC),$(wildcard examples/*.c))
+TEST_SRC = $(wildcard tests/*.c)
+BENCH_SRC = $(wildcard tests/bench/bench_*.c)
+BENCH_COMMON = $(filter-out $(BENCH_SRC),$(wildcard tests/bench/*.c))
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+binaries = $(addprefix $(BUILD)/bin/,$(subst _,-,$(basename $(notdir $(1)))))
+
+LIB_OBJ = $(call objects,$(LIB_SRC))
+PROGRAMS = $(call binaries,$(PROGRAM_SRC))
+API_PROGRAMS = $(call binaries,$(API_SRC))
+BENCHES = $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+STATIC = $(BUILD)/lib/libdtls.a
+SHARED = $(BUILD)/lib/libdtls.so.$(VERSION)
+SHARED_LINKS = $(BUILD)/lib/$(SONAME) $(BUILD)/lib/libdtls.so
+# Rewritten only when the compiler, its flags or the mbed TLS under us change; and when a source comes or goes.
+FLAGS = $(BUILD)/gen/flags
+SOURCES = $(BUILD)/gen/sources
+
+.DELETE_ON_ERROR:
+# V=1 shows the commands.
+ifndef V
+.SILENT:
+endif
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.PHONY: all tests bench deps help check asan tsan lint demo check-debian13 install uninstall clean FORCE
+
+all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(PROGRAMS) $(API_PROGRAMS)
+tests: $(BUILD)/tests/run
+bench: $(BENCHES)
+
+help:
+	echo 'all                libraries in $(BUILD)/lib, programs in $(BUILD)/bin'
+	echo 'demo               a PSK sensor talks to the server across a lossy link'
+	echo 'check              every test; check-NAME: one suite, one test, or tests/test_NAME.sh'
+	echo 'asan tsan          the tests under the address, undefined, leak and thread sanitizers'
+	echo 'lint               format, static analysis, exported symbols, sizes'
+	echo 'bench-NAME         builds and runs one of: $(notdir $(BENCHES))'
+	echo 'check-debian13     the tests in a Debian 13 chroot, against mbed TLS 3.6'
+	echo 'deps               installs the Debian packages that are missing'
+	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
+	echo 'clean              removes $(BUILD)'
+
+# ---- compiling
+
+$(BUILD)/obj/%.o: %.c $(FLAGS) | $(BUILD)/gen/mbed_errors.h
+	mkdir -p $(@D)
+	echo '  CC    $<'
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(wildcard examples/*.c) $(TEST_SRC) $(BENCH_SRC) $(BENCH_COMMON)))
+
+define FLAGS_TEXT
+$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)
+$(ALL_LDFLAGS) $(OBJCOPY)
+endef
+export FLAGS_TEXT
+update = cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(FLAGS): FORCE
+	mkdir -p $(@D)
+	{ echo "$$FLAGS_TEXT"; printf '#include <mbedtls/version.h>\nMBEDTLS_VERSION_STRING\n' | \
+		$(CC) $(CPPFLAGS) $(CFLAGS) -E -P -x c - | tail -n 1; } >$@.new
+	$(update)
+
+$(SOURCES): FORCE
+	mkdir -p $(@D)
+	echo '$(LIB_SRC) $(PROGRAM_SRC) $(TEST_SRC)' >$@.new
+	$(update)
+
+MBED_ERROR = static const struct mbed_error { int code; const char *name; }
+# Code -> macro name, from the headers that we are compiled against: the numbers differ between the branches.
+$(BUILD)/gen/mbed_errors.h: FORCE
+	mkdir -p $(@D)
+	ssl_h=$$(echo '#include <mbedtls/ssl.h>' | $(CC) $(CPPFLAGS) $(CFLAGS) -M -x c - | tr ' ' '\n' | \
+		grep 'mbedtls/ssl\.h$$') && { echo '$(MBED_ERROR) mbed_errors[] = {'; \
+		awk -f dtls/mbed_errors.awk "$${ssl_h%ssl.h}"*.h | LC_ALL=C sort -s -u -k 2,2; echo '};'; } >$@.new
+	$(update)
+
+# ---- linking
+
+# One object whose only global symbols are the public ones: what is internal cannot clash with a program's names.
+$(BUILD)/obj/libdtls.o: $(LIB_OBJ) dtls/libdtls.sym $(SOURCES)
+	$(CC) $(CFLAGS) -r -nostdlib -o $@ $(LIB_OBJ)
+	$(OBJCOPY) --keep-global-symbols=dtls/libdtls.sym $@
+
+$(STATIC): $(BUILD)/obj/libdtls.o
+	mkdir -p $(@D) && rm -f $@
+	echo '  AR    $@'
+	$(AR) rcs $@ $<
+
+$(SHARED): $(BUILD)/obj/libdtls.o
+	mkdir -p $(@D)
+	echo '  LINK  $@'
+	$(CC) -shared -Wl,-soname,$(SONAME),-Bsymbolic-functions $(if $(SANITIZE),,-Wl,-z,defs) $(ALL_LDFLAGS) -o $@ $< \
+		$(MBEDTLS_LIBS)
+
+$(SHARED_LINKS): $(SHARED)
+	ln -sf $(<F) $@
+
+link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(MBEDTLS_LIBS)
+
+define program_rule
+$(call binaries,$(1)): $(call objects,$(1) $(if $(filter $(API_SRC),$(1)),,$(wildcard examples/cli.c))) $(STATIC)
+	mkdir -p $$(@D)
+	echo '  LINK  $$@'
+	$$(link)
+endef
+$(foreach source,$(PROGRAM_SRC) $(API_SRC),$(eval $(call program_rule,$(source))))
+
+# The tests and benchmarks see the library's internals, so they link its objects.
+$(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(LIB_OBJ) $(SOURCES)
+	mkdir -p $(@D)
+	echo '  LINK  $@'
+	$(link) $$(pkg-config --libs check)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/bench_%.o $(call objects,$(BENCH_COMMON)) $(LIB_OBJ) $(SOURCES)
+	mkdir -p $(@D)
+	echo '  LINK  $@'
+	$(link)
+
+# ---- testing
+
+deps:
+	sh tests/deps.sh check
+
+check: deps
+	$(MAKE) --no-print-directory all tests
+	BUILD=$(BUILD) bash tests/check.sh
+check-%: deps
+	$(MAKE) --no-print-directory all tests
+	BUILD=$(BUILD) bash tests/check.sh $*
+check-debian13:
+	bash tests/debian13.sh
+
+asan: deps
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined TEST_TIMEOUT=180 all tests
+	BUILD=$(BUILD)/asan SANITIZE=address,undefined bash tests/check.sh
+tsan: deps
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread TEST_TIMEOUT=180 tests
+	$(BUILD)/tsan/tests/run
+
+lint:
+	sh tests/deps.sh check lint
+	$(MAKE) --no-print-directory all
+	BUILD=$(BUILD) CC='$(CC)' bash tests/lint.sh $(ALL_CPPFLAGS)
+
+bench-%: $(BUILD)/bench/%
+	$<
+demo: deps
+	$(MAKE) --no-print-directory all
+	BIN=$(BUILD)/bin bash examples/demo.sh
+
+# ---- installing
+
+install: all
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(INCLUDEDIR)/dtls $(LIBDIR)/pkgconfig)
+	install -m 644 dtls/dtls.h dtls/sim.h $(DESTDIR)$(INCLUDEDIR)/dtls
+	install -m 644 $(STATIC) $(SHARED) $(DESTDIR)$(LIBDIR)
+	cp -d $(SHARED_LINKS) $(DESTDIR)$(LIBDIR)
+	install $(PROGRAMS) $(DESTDIR)$(BINDIR)
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+		dtls/dtls.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/dtls.pc
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) $(DESTDIR)$(LIBDIR)/pkgconfig/dtls.pc
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(STATIC) $(SHARED) $(SHARED_LINKS)))
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/dtls
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,91 @@
+#!/bin/bash
+# lint.sh CPPFLAGS...: format, static analysis, exported symbols and sizes. `make lint` calls it.
+set -u
+
+BUILD=${BUILD:-build}
+CC=${CC:-cc}
+shopt -s nullglob
+sources=(dtls/*.c examples/*.c tests/*.c tests/bench/*.c)
+headers=(dtls/*.h examples/*.h tests/*.h)
+scripts=(.ci/run examples/*.sh tests/*.sh)
+status=0
+
+# step TITLE COMMAND...: one line for each step; its output only when it fails.
+step() {
+	local title=$1 output
+	shift
+	if output=$("$@" 2>&1); then
+		printf 'ok      %s\n' "$title"
+	else
+		printf '%s\nFAILED  %s\n' "$output" "$title"
+		status=1
+	fi
+}
+
+format() {
+	clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
+}
+
+# cppcheck reads no system headers, so that START_TEST is spelled out and the macros of queue(3) are given to it.
+run_cppcheck() {
+	local queue
+	queue=$(echo '#include <sys/queue.h>' | "$CC" -M -x c - | grep -o '[^ ]*sys/queue\.h')
+	cppcheck -q -j "$(nproc)" --std=c11 --platform=unix64 --library=posix --library=gnu --library=bsd --error-exitcode=1 \
+		--enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+		--suppress=funcArgOrderDifferent \
+		'-DSTART_TEST(name)=static void name(int _i)' -DEND_TEST= "--include=$queue" "$@" "${sources[@]}"
+}
+
+# One file at a time: clang-tidy 14 takes a later file's va_list for uninitialized.
+run_clang_tidy() {
+	printf '%s\0' "${sources[@]}" | xargs -0 -n 1 -P "$(nproc)" sh -c \
+		'clang-tidy -quiet "$1" -- $LINT_FLAGS 2>/dev/null' sh
+}
+
+cplusplus() {
+	clang-tidy -quiet '--checks=-*,misc-definitions-in-headers' dtls/dtls.h dtls/sim.h -- -x c++ \
+		-Wall -Wextra -Wpedantic -Werror
+}
+
+declared() {
+	cat dtls/dtls.h dtls/sim.h | "$CC" -E -P -x c - | awk -v RS=';' '
+		/typedef/ { next }
+		match($0, /(dtls|sim)_[a-z0-9_]+\(/) { print substr($0, RSTART, RLENGTH - 1) }' | LC_ALL=C sort
+}
+
+same_symbols() {
+	diff --label "$1" <("$2") --label dtls/libdtls.sym dtls/libdtls.sym
+}
+
+exported_so() {
+	nm -D --defined-only "$BUILD/lib/libdtls.so" | awk '{ print $3 }' | LC_ALL=C sort
+}
+
+exported_a() {
+	nm -g --defined-only "$BUILD/lib/libdtls.a" | awk 'NF == 3 { print $3 }' | LC_ALL=C sort
+}
+
+registered_suites() {
+	local file name bad=0
+	for file in tests/test_*.c; do
+		name=$(basename "$file" .c)
+		grep -q "X(${name#test_})" tests/suites.h && continue
+		echo "$file is not listed in tests/suites.h"
+		bad=1
+	done
+	return "$bad"
+}
+
+step 'clang-format' format
+step 'cppcheck' run_cppcheck "$@"
+export LINT_FLAGS="-std=gnu11 $*"
+step 'clang-tidy' run_clang_tidy
+step 'dtls.h and sim.h are C++, too' cplusplus
+# SC2317: the functions of a test and of a step are called by name. SC2016: $ and ` in quotes are awk's and grep's.
+step 'shellcheck' shellcheck -x -P tests -e SC2317,SC2016 "${scripts[@]}"
+step 'the functions declared in dtls.h and sim.h are those of dtls/libdtls.sym' same_symbols headers declared
+step 'libdtls.so exports those of dtls/libdtls.sym' same_symbols libdtls.so exported_so
+step 'libdtls.a exports those of dtls/libdtls.sym' same_symbols libdtls.a exported_a
+step 'every tests/test_*.c is listed in tests/suites.h' registered_suites
+LC_ALL=C awk -f tests/sizes.awk "${sources[@]}" "${headers[@]}" || status=1
+exit "$status"
