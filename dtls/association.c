@@ -102,7 +102,6 @@ static int recv_datagram(void *arg, unsigned char *buf, size_t len)
 		return MBEDTLS_ERR_SSL_WANT_READ;
 	memcpy(buf, a->in, n);
 	a->in = NULL;
-	timer_input_waits(&a->timer, false);
 	return (int)n;
 }
 
@@ -198,7 +197,8 @@ int association_set_hostname(struct association *a, const char *name)
 void association_feed(struct association *a, const void *datagram, size_t len)
 {
 	a->in = datagram;
-	a->in_len = len;
+	/* mbed TLS takes up to 12 bytes behind a record for a fault of its own, and would end the session for them. */
+	a->in_len = record_without_stub(datagram, len);
 	timer_input_waits(&a->timer, true);
 	note_received(a, datagram, len);
 	story_received(&a->story, datagram, len);
@@ -263,6 +263,12 @@ static void send_fatal_alert(struct association *a)
 		mbedtls_ssl_send_alert_message(&a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_for(a->code));
 }
 
+void association_refuse(struct association *a, int code)
+{
+	a->code = code;
+	send_fatal_alert(a);
+}
+
 static int handshake_failed(struct association *a, int code)
 {
 	a->code = code;
@@ -280,9 +286,11 @@ static int handshake_failed(struct association *a, int code)
 
 static int handshake_timed_out(struct association *a)
 {
-	/* It was meant: the peer is gone for good. */
-	if (a->restarted && !a->heard)
+	/* It was meant: the peer is gone for good. What it sent to the first attempt may still come in. */
+	if (a->restarted && a->timer.rtt_ms < 0 && !a->hello_answered) {
+		a->alert_plain = true;
 		return handshake_failed(a, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+	}
 	a->code = MBEDTLS_ERR_SSL_TIMEOUT;
 	error_explain_timeout(a);
 	send_fatal_alert(a);
@@ -314,6 +322,8 @@ static bool suite_is_cbc(const struct association *a)
 
 static int handshake_done(struct association *a)
 {
+	char round_trip[48] = "no round trip measured";
+
 	if (suite_is_cbc(a) && !mbed_encrypt_then_mac(&a->ssl)) {
 		mbedtls_ssl_send_alert_message(
 		    &a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY);
@@ -323,9 +333,10 @@ static int handshake_done(struct association *a)
 	}
 	a->state = ASSOCIATION_OPEN;
 	a->forgeries = mbed_forgeries(&a->ssl);
-	story_tell(&a->story, "handshake done: %s, %s; round trip %lld ms; %llu flights resent",
-	    mbedtls_ssl_get_version(&a->ssl), mbedtls_ssl_get_ciphersuite(&a->ssl), (long long)a->timer.rtt_ms,
-	    (unsigned long long)a->tally->retransmissions);
+	if (a->timer.rtt_ms >= 0)
+		snprintf(round_trip, sizeof(round_trip), "round trip %lld ms", (long long)a->timer.rtt_ms);
+	story_tell(&a->story, "handshake done: %s, %s; %s; flights resent: %u", mbedtls_ssl_get_version(&a->ssl),
+	    mbedtls_ssl_get_ciphersuite(&a->ssl), round_trip, a->timer.resends);
 	return DTLS_OK;
 }
 

@@ -90,6 +90,8 @@ size_t association_max_payload(const struct association *);
 /* More records of the last datagram wait inside. */
 bool association_has_input(const struct association *);
 int64_t association_due_at(const struct association *);
+/* Sends the fatal alert for an mbed TLS error, for an owner who is about to end an unfinished handshake. */
+void association_refuse(struct association *, int code);
 /* Ends it from outside: status, code, sentence. */
 int association_end(struct association *, int status, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -195,14 +195,16 @@ void dtls_conn_free(struct dtls_conn *c)
 
 int dtls_conn_timeout(const struct dtls_conn *c)
 {
-	return c->a == NULL ? -1 : timer_poll_ms(association_due_at(c->a), now(c));
+	bool over = c->a == NULL || c->closed || c->status != DTLS_OK;
+
+	return over ? -1 : timer_poll_ms(association_due_at(c->a), now(c));
 }
 
 int dtls_conn_handle_timeout(struct dtls_conn *c)
 {
 	int status = ready(c);
 
-	if (status == DTLS_OK && (c->a == NULL || c->a->state == ASSOCIATION_HANDSHAKE))
+	if (status == DTLS_OK && (c->a == NULL || c->a->state != ASSOCIATION_OPEN))
 		status = (int)conn_drain(c, conn_step_handshake, NULL, 0);
 	return status == DTLS_WANT_READ || status == DTLS_WANT_WRITE ? DTLS_OK : status;
 }

@@ -35,14 +35,22 @@ static _Thread_local struct {
 } errors[ERROR_SLOTS];
 static _Thread_local unsigned next_error;
 
-static char *error_slot(uint64_t serial)
+static char *find_error(uint64_t serial)
 {
 	for (unsigned i = 0; i < ERROR_SLOTS; i++)
 		if (errors[i].serial == serial && errors[i].text[0] != '\0')
 			return errors[i].text;
+	return NULL;
+}
+
+static char *error_slot(uint64_t serial)
+{
+	char *text = find_error(serial);
+
+	if (text != NULL)
+		return text;
 	next_error = (next_error + 1) % ERROR_SLOTS;
 	errors[next_error].serial = serial;
-	errors[next_error].text[0] = '\0';
 	return errors[next_error].text;
 }
 
@@ -59,7 +67,9 @@ int context_fail(const struct dtls_context *ctx, int status, const char *format,
 
 const char *dtls_context_error(const struct dtls_context *ctx)
 {
-	return error_slot(ctx == NULL ? 0 : ctx->serial);
+	const char *text = find_error(ctx == NULL ? 0 : ctx->serial);
+
+	return text == NULL ? "" : text;
 }
 
 const char *dtls_version(void)

@@ -87,7 +87,8 @@ static bool rotate(struct cookie_jar *jar, int64_t now)
 	jar->has_previous = jar->filled && age < 2 * COOKIE_ROTATION_MS;
 	jar->current = !jar->current;
 	jar->filled = true;
-	jar->rotated_at = now;
+	/* When nobody asked in time the rotation was due earlier: the previous secret must not live longer for it. */
+	jar->rotated_at = jar->has_previous ? jar->rotated_at + COOKIE_ROTATION_MS : now;
 	return true;
 }
 

@@ -20,6 +20,7 @@ static ssize_t put_out(struct dtls_endpoint *ep, const struct address *to, const
 {
 	if (ep->over_socket)
 		return socket_send(&ep->socket, to, local, datagram, len);
+	errno = 0;
 	switch (ep->datagrams.send(ep->datagrams.arg, &to->any, address_len(to), datagram, len)) {
 	case DTLS_WANT_WRITE:
 		return SOCKET_EMPTY;
@@ -68,8 +69,31 @@ void endpoint_reply(struct dtls_endpoint *ep, const struct address *to, const st
 		ep->stats.drop_send++;
 }
 
+/* ---- fork ---- */
+
+static void disown_all(struct dtls_endpoint *ep)
+{
+	struct dtls_peer *peer;
+
+	ep->process = fork_generation();
+	while ((peer = handshakes_victim(&ep->handshakes)) != NULL)
+		peer_free(peer);
+	while (ep->open.oldest != NULL)
+		peer_disown(ep->open.oldest);
+	outbox_free(&ep->outbox);
+	outbox_init(&ep->outbox);
+}
+
+/* Before anything is sent: a record from the child would repeat the parent's nonces. */
+static void notice_fork(struct dtls_endpoint *ep)
+{
+	if (ep->process != fork_generation())
+		disown_all(ep);
+}
+
 int dtls_endpoint_flush(struct dtls_endpoint *ep)
 {
+	notice_fork(ep);
 	while (ep->outbox.first != NULL) {
 		const struct outgoing *out = ep->outbox.first;
 
@@ -150,13 +174,14 @@ static int64_t due_at(const struct dtls_endpoint *ep)
 
 int dtls_endpoint_timeout(const struct dtls_endpoint *ep)
 {
-	if (ep->first_event != NULL || ep->reading != NULL)
+	if (ep->first_event != NULL || ep->reading != NULL || ep->process != fork_generation())
 		return 0;
 	return timer_poll_ms(due_at(ep), endpoint_now(ep));
 }
 
 int dtls_endpoint_handle_timeout(struct dtls_endpoint *ep)
 {
+	notice_fork(ep);
 	run_timers(ep);
 	return DTLS_OK;
 }
@@ -216,7 +241,9 @@ static ssize_t receive_over_transport(struct dtls_endpoint *ep, struct address *
 		return SOCKET_EMPTY;
 	if (n < 0)
 		return SOCKET_FAILED;
-	return address_set(from, (struct sockaddr *)&any, any_len) ? n : SOCKET_STRANGE;
+	if (!address_set(from, (struct sockaddr *)&any, any_len))
+		return SOCKET_STRANGE;
+	return n > RECORD_MAX ? SOCKET_CUT : n;
 }
 
 /* Takes one datagram in. False when there is none. */
@@ -249,25 +276,11 @@ static bool take_datagram(struct dtls_endpoint *ep)
 	return true;
 }
 
-static void disown_all(struct dtls_endpoint *ep)
-{
-	struct dtls_peer *peer;
-
-	ep->process = fork_generation();
-	while ((peer = handshakes_victim(&ep->handshakes)) != NULL)
-		peer_free(peer);
-	while (ep->open.oldest != NULL)
-		peer_disown(ep->open.oldest);
-	outbox_free(&ep->outbox);
-	outbox_init(&ep->outbox);
-}
-
 static void begin(struct dtls_endpoint *ep)
 {
 	if (ep->reported != NULL)
 		peer_free(ep->reported);
-	if (ep->process != fork_generation())
-		disown_all(ep);
+	notice_fork(ep);
 }
 
 ssize_t dtls_endpoint_recv(struct dtls_endpoint *ep, struct dtls_peer **peer, void *buf, size_t len)
@@ -446,10 +459,11 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 
 int dtls_endpoint_close_identity(struct dtls_endpoint *ep, const void *identity, size_t len)
 {
-	struct dtls_peer *peer = ep->open.oldest, *newer;
+	struct dtls_peer *peer, *newer;
 	int closed = 0;
 
-	for (; peer != NULL; peer = newer) {
+	notice_fork(ep);
+	for (peer = ep->open.oldest; peer != NULL; peer = newer) {
 		newer = peer->newer;
 		if (peer->a->identity_len != len || memcmp(peer->a->identity, identity, len) != 0)
 			continue;

@@ -37,7 +37,7 @@ struct dtls_endpoint {
 	unsigned process; /* generation of the process that owns the sessions */
 	bool failed;
 	char error[ERROR_MAX];
-	uint8_t input[RECORD_MAX];
+	uint8_t input[RECORD_MAX + 1]; /* one more, to see that a transport has cut a datagram */
 };
 
 static inline int64_t endpoint_now(const struct dtls_endpoint *ep)

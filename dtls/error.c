@@ -28,7 +28,7 @@ static const char *macro_name(int code)
 char *error_name(int code, char text[ERROR_NAME_MAX])
 {
 	/* A module's code may carry the code of the one below in its low seven bits. */
-	int high = -code & 0xff80, low = -code & 0x7f;
+	int high = -code & ~0x7f, low = -code & 0x7f;
 	const char *whole = macro_name(-code), *a = macro_name(high), *b = macro_name(low);
 
 	if (whole != NULL)
@@ -63,7 +63,7 @@ struct sentence { /* what the causes below are told about */
 	const struct association *a;
 	bool server;
 	char identity[160];
-	char cause[320];
+	char cause[400];
 };
 
 static void say(struct sentence *s, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -36,6 +36,8 @@ static void make_room(struct dtls_endpoint *ep)
 	if (ep->handshakes.count < ep->limits.max_handshakes)
 		return;
 	victim = handshakes_victim(&ep->handshakes);
+	/* An honest client begins again at once instead of waiting for its deadline. */
+	association_refuse(victim->a, MBEDTLS_ERR_SSL_ALLOC_FAILED);
 	association_end(victim->a, DTLS_FAIL, 0,
 	    "the handshake gave way: %u were unfinished, the most that are allowed", ep->limits.max_handshakes);
 	ep->stats.handshakes_displaced++;
@@ -155,9 +157,11 @@ void peer_handshake(struct dtls_peer *peer)
 		connected(peer);
 		return;
 	}
-	if (status == DTLS_WANT_READ && endpoint_now(ep) >= peer->deadline_at)
+	if (status == DTLS_WANT_READ && endpoint_now(ep) >= peer->deadline_at) {
+		association_refuse(peer->a, MBEDTLS_ERR_SSL_TIMEOUT);
 		status = association_end(peer->a, DTLS_TIMEDOUT, MBEDTLS_ERR_SSL_TIMEOUT,
 		    "the handshake was unfinished after %lld ms", (long long)ep->limits.handshake_ms);
+	}
 	if (status == DTLS_WANT_READ || status == DTLS_WANT_WRITE) {
 		reschedule(peer);
 		return;

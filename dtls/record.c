@@ -80,3 +80,17 @@ size_t record_before_hello(const uint8_t *datagram, size_t len)
 			return (size_t)(r.start - datagram);
 	return len;
 }
+
+size_t record_without_stub(const uint8_t *datagram, size_t len)
+{
+	size_t at = 0;
+
+	while (len - at >= RECORD_HEADER) {
+		size_t record = RECORD_HEADER + (size_t)get_16(datagram + at + 11);
+
+		if (record > len - at)
+			return len;
+		at += record;
+	}
+	return at != 0 ? at : len;
+}

@@ -42,6 +42,8 @@ bool message_next(const uint8_t **at, size_t *left, struct message *);
 bool record_is_client_hello(const struct record *);
 /* How many bytes stand in front of the datagram's first ClientHello; len when it has none. */
 size_t record_before_hello(const uint8_t *datagram, size_t len);
+/* The length without the incomplete header behind the last whole record; len when there is none. */
+size_t record_without_stub(const uint8_t *datagram, size_t len);
 
 uint16_t get_16(const uint8_t *);
 size_t get_24(const uint8_t *);

@@ -45,7 +45,7 @@ struct sim {
 	size_t host_count, host_slots;
 };
 
-/* ---- links -------------------------------------------------------------------------------------------------------- */
+/* ---- links ---- */
 
 static void link_free(struct sim_link *link)
 {
@@ -216,7 +216,7 @@ ssize_t sim_link_recv(void *link, void *buf, size_t len)
 	return packet ? unpack(packet, buf, len) : DTLS_WANT_READ;
 }
 
-/* ---- hosts -------------------------------------------------------------------------------------------------------- */
+/* ---- hosts ---- */
 
 static bool host_key_from(struct host_key *key, const struct sockaddr *sockaddr, socklen_t len)
 {
@@ -321,7 +321,7 @@ struct sim_link *sim_host_link(struct sim_host *host)
 	return host->link;
 }
 
-/* ---- the simulation ----------------------------------------------------------------------------------------------- */
+/* ---- the simulation ---- */
 
 struct sim *sim_new(uint64_t seed)
 {

@@ -71,6 +71,7 @@ static void flight_sent(struct timer *t)
 	t->sent = false;
 	if (t->outstanding) {
 		t->resent = true;
+		t->resends++;
 		++*t->retransmissions;
 		return;
 	}

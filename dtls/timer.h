@@ -6,8 +6,9 @@
 #include "settings.h"
 
 enum { HELLO_TIMES = 8 };
-/* mbed TLS is configured to begin with this; what it doubles it to tells how often the flight was sent. */
-enum { TIMER_UNIT_MS = 1000 };
+/* mbed TLS is configured to begin with this; what it doubles it to tells how often the flight was sent. Small, since it
+ * stops doubling at INT32_MAX: 1 ms reaches 3,600,000 at the 22nd time. */
+enum { TIMER_UNIT_MS = 100 };
 
 struct timer {
 	const struct settings *settings;
@@ -17,10 +18,11 @@ struct timer {
 	int64_t flight_at; /* when the present flight was first sent */
 	int64_t give_up_at;
 	int64_t give_up_ms; /* of the next new flight; later ones have the settings' */
+	unsigned resends; /* of all flights so far */
 	int64_t rtt_ms; /* the last measured round trip; -1: none yet */
 	int64_t hello_at[HELLO_TIMES]; /* by record sequence number: the latest ClientHellos */
 	uint64_t hello_seq[HELLO_TIMES]; /* plus 1; 0: empty */
-	bool sent;                         /* something left since the timer was last set */
+	bool sent; /* something left since the timer was last set */
 	bool outstanding, fired, resent; /* of the present flight */
 	bool input_waits, heard; /* heard: something came in since the flight left */
 };
