@@ -1,0 +1,395 @@
+#include "dtls/cookie.h"
+#include "faulty_rng.h"
+#include "hellos.h"
+#include "suites.h"
+
+#include <string.h>
+
+enum { HOUR_MS = 3600000 };
+
+static struct rng rng;
+static struct cookie_jar jar;
+static const struct bytes id = {(const uint8_t *)"192.0.2.7:5684", 14};
+
+static const struct hello_parts sample = {.version = {0xfe, 0xfd},
+    .random = {1, 2, 3, 4, 5},
+    .session_id = {(const uint8_t *)"abcd", 4},
+    .suites = {(const uint8_t *)"\xc0\xa8\xc0\xa4\x00\xff", 6},
+    .compression = {(const uint8_t *)"\1\0", 2}};
+
+static void begin(void)
+{
+	ck_assert_int_eq(rng_init(&rng), 0);
+	cookie_jar_init(&jar, &rng);
+}
+
+static void end(void)
+{
+	cookie_jar_free(&jar);
+	rng_free(&rng);
+}
+
+static void make(int64_t now_ms, const struct hello_parts *parts, uint8_t cookie[COOKIE_LEN])
+{
+	struct raw_hello d;
+	struct hello h;
+
+	hello_build(parts, &d);
+	ck_assert_int_eq(hello_parse(d.bytes, d.len, &h), HELLO_OK);
+	ck_assert(cookie_make(&jar, now_ms, id, &h, cookie));
+}
+
+static bool check(int64_t now_ms, struct bytes who, const struct hello_parts *parts, const void *cookie, size_t len)
+{
+	struct hello_parts with = *parts;
+	struct raw_hello d;
+	struct hello h;
+
+	with.cookie = (struct bytes){cookie, len};
+	hello_build(&with, &d);
+	ck_assert_int_eq(hello_parse(d.bytes, d.len, &h), HELLO_OK);
+	return cookie_check(&jar, now_ms, who, &h);
+}
+
+static bool accepted(int64_t now_ms, const uint8_t cookie[COOKIE_LEN])
+{
+	return check(now_ms, id, &sample, cookie, COOKIE_LEN);
+}
+
+START_TEST(cookie_is_accepted)
+{
+	uint8_t cookie[COOKIE_LEN], again[COOKIE_LEN];
+
+	begin();
+	make(1000, &sample, cookie);
+	ck_assert(accepted(1000, cookie));
+	ck_assert(accepted(1001, cookie));
+	make(2000, &sample, again);
+	ck_assert_mem_eq(cookie, again, COOKIE_LEN);
+	end();
+}
+END_TEST
+
+START_TEST(cookie_before_any_was_made)
+{
+	static const uint8_t zeros[COOKIE_LEN];
+
+	begin();
+	ck_assert(!accepted(0, zeros));
+	ck_assert(!accepted(COOKIE_ROTATION_MS, zeros));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_of_another_jar)
+{
+	uint8_t cookie[COOKIE_LEN], other[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, cookie);
+	end();
+	begin();
+	make(0, &sample, other);
+	ck_assert_mem_ne(cookie, other, COOKIE_LEN);
+	ck_assert(!accepted(0, cookie));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_after_one_rotation_and_after_two)
+{
+	uint8_t old[COOKIE_LEN], newer[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, old);
+	make(COOKIE_ROTATION_MS, &sample, newer);
+	ck_assert_mem_ne(old, newer, COOKIE_LEN);
+	ck_assert(accepted(COOKIE_ROTATION_MS, old));
+	ck_assert(accepted(COOKIE_ROTATION_MS, newer));
+	ck_assert(!accepted(2 * COOKIE_ROTATION_MS, old));
+	ck_assert(accepted(2 * COOKIE_ROTATION_MS, newer));
+	ck_assert(!accepted(3 * COOKIE_ROTATION_MS, newer));
+	end();
+}
+END_TEST
+
+/* Made with a fresh secret, looked at once, at this age. */
+static bool accepted_at_age(int64_t age_ms)
+{
+	uint8_t cookie[COOKIE_LEN];
+	bool ok;
+
+	begin();
+	make(5000, &sample, cookie);
+	ok = accepted(5000 + age_ms, cookie);
+	end();
+	return ok;
+}
+
+START_TEST(cookie_exact_lifetime)
+{
+	ck_assert(accepted_at_age(0));
+	ck_assert(accepted_at_age(59999));
+	ck_assert(accepted_at_age(60000));
+	ck_assert(accepted_at_age(119999));
+	ck_assert(!accepted_at_age(120000));
+	ck_assert(!accepted_at_age(120001));
+}
+END_TEST
+
+/* The other end of the range: made just before its secret is followed by another. */
+START_TEST(cookie_shortest_lifetime)
+{
+	uint8_t first[COOKIE_LEN], cookie[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, first);
+	make(59999, &sample, cookie);
+	ck_assert_mem_eq(first, cookie, COOKIE_LEN);
+	ck_assert(accepted(119999, cookie));
+	ck_assert(!accepted(120000, cookie));
+	end();
+}
+END_TEST
+
+/* Secrets change when somebody asks; a late first question must not lengthen what the old ones live. */
+START_TEST(cookie_late_rotation_does_not_lengthen_its_life)
+{
+	uint8_t old[COOKIE_LEN], late[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, old);
+	make(119999, &sample, late);
+	ck_assert(accepted(119999, old));
+	ck_assert(!accepted(120000, old));
+	ck_assert(accepted(120000, late));
+	ck_assert(accepted(179999, late));
+	ck_assert(!accepted(180000, late));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_busy_gate_keeps_the_same_times)
+{
+	uint8_t first[COOKIE_LEN], any[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, first);
+	for (int64_t now = 0; now < 120000; now += 500) {
+		make(now, &sample, any);
+		ck_assert(accepted(now, first));
+		ck_assert(accepted(now, any));
+		ck_assert_int_eq(memcmp(first, any, COOKIE_LEN) == 0, now < 60000);
+	}
+	ck_assert(!accepted(120000, first));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_clock_jumps_hours_ahead)
+{
+	uint8_t cookie[COOKIE_LEN], fresh[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, cookie);
+	ck_assert(!accepted(5 * (int64_t)HOUR_MS, cookie));
+	make(5 * (int64_t)HOUR_MS, &sample, fresh);
+	ck_assert(accepted(5 * (int64_t)HOUR_MS + 119999, fresh));
+	ck_assert(!accepted(5 * (int64_t)HOUR_MS + 120000, fresh));
+	ck_assert(!accepted(INT64_MAX, fresh));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_clock_stands_still)
+{
+	uint8_t first[COOKIE_LEN], cookie[COOKIE_LEN];
+
+	begin();
+	make(7, &sample, first);
+	for (unsigned i = 0; i < 1000; i++) {
+		make(7, &sample, cookie);
+		ck_assert_mem_eq(first, cookie, COOKIE_LEN);
+		ck_assert(accepted(7, cookie));
+	}
+	end();
+}
+END_TEST
+
+START_TEST(cookie_each_flipped_bit)
+{
+	uint8_t cookie[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, cookie);
+	make(COOKIE_ROTATION_MS, &sample, (uint8_t[COOKIE_LEN]){0});
+	for (unsigned bit = 0; bit < 8 * COOKIE_LEN; bit++) {
+		cookie[bit / 8] ^= (uint8_t)(1U << bit % 8);
+		ck_assert(!accepted(COOKIE_ROTATION_MS, cookie));
+		cookie[bit / 8] ^= (uint8_t)(1U << bit % 8);
+	}
+	ck_assert(accepted(COOKIE_ROTATION_MS, cookie));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_of_other_lengths)
+{
+	uint8_t cookie[255] = {0};
+
+	begin();
+	make(0, &sample, cookie);
+	for (size_t len = 0; len <= sizeof(cookie); len++)
+		ck_assert_int_eq(check(0, id, &sample, cookie, len), len == COOKIE_LEN);
+	end();
+}
+END_TEST
+
+START_TEST(cookie_of_another_client)
+{
+	uint8_t cookie[COOKIE_LEN];
+	char other[64];
+
+	begin();
+	make(0, &sample, cookie);
+	for (size_t i = 0; i < id.len; i++) {
+		memcpy(other, id.at, id.len);
+		other[i] ^= 1;
+		ck_assert(!check(0, (struct bytes){(uint8_t *)other, id.len}, &sample, cookie, COOKIE_LEN));
+	}
+	ck_assert(!check(0, (struct bytes){id.at, id.len - 1}, &sample, cookie, COOKIE_LEN));
+	memset(other, 0, sizeof(other));
+	memcpy(other, id.at, id.len);
+	ck_assert(!check(0, (struct bytes){(uint8_t *)other, id.len + 1}, &sample, cookie, COOKIE_LEN));
+	ck_assert(check(0, (struct bytes){(uint8_t *)other, id.len}, &sample, cookie, COOKIE_LEN));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_of_another_hello)
+{
+	struct hello_parts others[9];
+	uint8_t cookie[COOKIE_LEN];
+
+	for (size_t i = 0; i < 9; i++)
+		others[i] = sample;
+	others[0].version[1] = 0xff;
+	others[1].random[0] ^= 1;
+	others[2].random[31] ^= 0x80;
+	others[3].session_id.at = (const uint8_t *)"abce";
+	others[4].session_id.len = 3;
+	others[5].suites.at = (const uint8_t *)"\xc0\xa4\xc0\xa8\x00\xff";
+	others[6].suites.len = 4;
+	others[7].compression.at = (const uint8_t *)"\0\1";
+	others[8].compression.len = 1;
+	begin();
+	make(0, &sample, cookie);
+	for (size_t i = 0; i < 9; i++)
+		ck_assert_msg(!check(0, id, &others[i], cookie, COOKIE_LEN), "change %zu", i);
+	end();
+}
+END_TEST
+
+/* A byte that moves from one field into the next makes other bytes of the MAC's input, not the same ones. */
+START_TEST(cookie_fields_do_not_run_together)
+{
+	struct hello_parts a = sample, b = sample;
+	uint8_t cookie[COOKIE_LEN];
+
+	a.session_id = (struct bytes){(const uint8_t *)"\0\2", 2};
+	a.suites = (struct bytes){(const uint8_t *)"\0\2\0\2", 4};
+	b.session_id = (struct bytes){NULL, 0};
+	b.suites = (struct bytes){(const uint8_t *)"\0\2\0\4\0\2", 6};
+	begin();
+	make(0, &a, cookie);
+	ck_assert(check(0, id, &a, cookie, COOKIE_LEN));
+	ck_assert(!check(0, id, &b, cookie, COOKIE_LEN));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_long_suite_lists_are_covered)
+{
+	uint8_t suites[1024] = {0}, cookie[COOKIE_LEN];
+	struct hello_parts parts = sample;
+
+	begin();
+	parts.suites = (struct bytes){suites, sizeof(suites)};
+	make(0, &parts, cookie);
+	for (size_t i = 0; i < sizeof(suites); i++) {
+		suites[i] ^= 1;
+		ck_assert(!check(0, id, &parts, cookie, COOKIE_LEN));
+		suites[i] ^= 1;
+	}
+	ck_assert(check(0, id, &parts, cookie, COOKIE_LEN));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_ignores_sequence_numbers_and_extensions)
+{
+	struct hello_parts parts = sample;
+	uint8_t cookie[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, cookie);
+	parts.record_seq = 9;
+	parts.message_seq = 1;
+	parts.extensions = (struct bytes){(const uint8_t *)"\0\1\0", 3};
+	ck_assert(check(0, id, &parts, cookie, COOKIE_LEN));
+	end();
+}
+END_TEST
+
+START_TEST(cookie_without_randomness)
+{
+	uint8_t cookie[COOKIE_LEN], later[COOKIE_LEN];
+	struct raw_hello d;
+	bool broken = false;
+	struct hello h;
+
+	begin();
+	ck_assert_int_eq(rng_make_faulty(&rng, &broken), 0);
+	broken = true;
+	rng_needs_entropy(&rng);
+	hello_build(&sample, &d);
+	ck_assert_int_eq(hello_parse(d.bytes, d.len, &h), HELLO_OK);
+	ck_assert(!cookie_make(&jar, 0, id, &h, cookie));
+	broken = false;
+	ck_assert(cookie_make(&jar, 0, id, &h, cookie));
+	/* The present secret stays until there is another. */
+	broken = true;
+	rng_needs_entropy(&rng);
+	ck_assert(cookie_make(&jar, HOUR_MS, id, &h, later));
+	ck_assert_mem_eq(cookie, later, COOKIE_LEN);
+	ck_assert(accepted(HOUR_MS, cookie));
+	broken = false;
+	ck_assert(!accepted(HOUR_MS, cookie));
+	end();
+}
+END_TEST
+
+Suite *cookie_suite(void)
+{
+	Suite *suite = suite_create("cookie");
+
+	TEST(suite, cookie_is_accepted);
+	TEST(suite, cookie_before_any_was_made);
+	TEST(suite, cookie_of_another_jar);
+	TEST(suite, cookie_after_one_rotation_and_after_two);
+	TEST(suite, cookie_exact_lifetime);
+	TEST(suite, cookie_shortest_lifetime);
+	TEST(suite, cookie_late_rotation_does_not_lengthen_its_life);
+	TEST(suite, cookie_busy_gate_keeps_the_same_times);
+	TEST(suite, cookie_clock_jumps_hours_ahead);
+	TEST(suite, cookie_clock_stands_still);
+	TEST(suite, cookie_each_flipped_bit);
+	TEST(suite, cookie_of_other_lengths);
+	TEST(suite, cookie_of_another_client);
+	TEST(suite, cookie_of_another_hello);
+	TEST(suite, cookie_fields_do_not_run_together);
+	TEST(suite, cookie_long_suite_lists_are_covered);
+	TEST(suite, cookie_ignores_sequence_numbers_and_extensions);
+	TEST(suite, cookie_without_randomness);
+	return suite;
+}
