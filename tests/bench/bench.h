@@ -11,7 +11,7 @@ struct bench {
 	int runs;
 };
 
-uint64_t bench_now_ns(void);
+uint64_t bench_now_ns(void); /* CPU time of this thread */
 void bench_add(struct bench *, double ns);
 double bench_median(struct bench *);
 void bench_print(const char *name, struct bench *); /* one line: median, min, max */
