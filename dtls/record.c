@@ -69,15 +69,21 @@ bool record_is_client_hello(const struct record *r)
 	return r->type == RECORD_HANDSHAKE && r->epoch == 0 && r->len > 0 && r->body[0] == MESSAGE_CLIENT_HELLO;
 }
 
+/* Of any version: mbed TLS 3.6 takes many for its own, and a session reset by a hello is lost. */
 size_t record_before_hello(const uint8_t *datagram, size_t len)
 {
-	const uint8_t *at = datagram;
-	size_t left = len;
-	struct record r;
+	size_t at = 0;
 
-	while (record_next(&at, &left, &r))
-		if (record_is_client_hello(&r))
-			return (size_t)(r.start - datagram);
+	while (len - at > RECORD_HEADER) {
+		const uint8_t *p = datagram + at;
+		size_t record = RECORD_HEADER + (size_t)get_16(p + 11);
+
+		if (record > len - at)
+			break;
+		if (p[0] == RECORD_HANDSHAKE && get_16(p + 3) == 0 && p[RECORD_HEADER] == MESSAGE_CLIENT_HELLO)
+			return at;
+		at += record;
+	}
 	return len;
 }
 

@@ -100,7 +100,7 @@ void sim_link_stats(const struct sim_link *link, struct sim_link_stats *stats)
 static void decide(struct sim_link *link, const void *buf, size_t len, struct sim_verdict *verdict)
 {
 	uint64_t nth = link->stats.sent;
-	if (nth <= 64 && (link->drop_mask >> (nth - 1) & 1) && !verdict->too_big)
+	if (nth <= 64 && (link->drop_mask >> (nth - 1) & 1))
 		verdict->lost = true;
 	if (verdict->too_big || verdict->lost || !link->decide)
 		return;

@@ -80,7 +80,7 @@ struct sim_verdict sim_sky_judge(struct sim_sky *sky, int64_t now_ms, size_t len
 {
 	const struct sim_weather *weather = &sky->weather;
 	struct sim_verdict verdict = {.too_big = weather->mtu > 0 && len > weather->mtu};
-	verdict.lost = loses(sky) && !verdict.too_big;
+	verdict.lost = loses(sky);
 	verdict.duplicated = chance(sky, weather->duplicate);
 	verdict.held = chance(sky, weather->reorder);
 	verdict.corrupted = chance(sky, weather->corrupt) && len > 0;
