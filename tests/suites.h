@@ -1,0 +1,70 @@
+/* suites.h - the list of the test suites; a new suite needs its line here, and nothing else. */
+#ifndef SUITES_H
+#define SUITES_H
+
+#include <check.h>
+
+/* clang-format off */
+#define SUITES(X) \
+	X(alloc) \
+	X(messages) \
+	X(sim) \
+	X(weather) \
+	X(fates) \
+	X(hosts) \
+	X(psk) \
+	X(address) \
+	X(record) \
+	X(hello) \
+	X(cookie) \
+	X(rng) \
+	X(gate) \
+	X(context) \
+	X(timer) \
+	X(schedule) \
+	X(peertable) \
+	X(error) \
+	X(session) \
+	X(handshake) \
+	X(times) \
+	X(handshakes) \
+	X(loss) \
+	X(drops) \
+	X(order) \
+	X(endpoint) \
+	X(replace) \
+	X(limits) \
+	X(flood) \
+	X(threads) \
+	X(socket) \
+	X(icmp) \
+	X(socket_endpoint) \
+	X(thousands) \
+	X(inject) \
+	X(masks) \
+	X(outbox) \
+	X(output) \
+	X(overlap) \
+	X(peer) \
+	X(fork) \
+	X(reload) \
+	X(storm) \
+	X(replay) \
+	X(seeds) \
+	X(settings) \
+	X(story)
+/* clang-format on */
+
+#define SUITE_DECLARATION(name) Suite *name##_suite(void);
+SUITES(SUITE_DECLARATION)
+
+/* Adds one START_TEST function under its own name, by which `run NAME` finds it. */
+#define TEST(suite, function) suite_add(suite, #function, function)
+void suite_add(Suite *suite, const char *name, const TTest *function);
+
+/* The same, but counts the test as skipped where this machine lacks what it needs. */
+#define TEST_WHERE(possible, why_not, suite, function)                                                                 \
+	((possible) ? suite_add(suite, #function, function) : suite_skip(#function, why_not))
+void suite_skip(const char *name, const char *why);
+
+#endif
