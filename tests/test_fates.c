@@ -143,6 +143,50 @@ START_TEST(held_datagram_is_released_by_a_lost_one)
 }
 END_TEST
 
+START_TEST(held_datagram_is_released_by_a_lost_one_that_would_be_held)
+{
+	struct sim *sim = sim_new(1);
+	struct sim_link *link = new_link(sim, (struct sim_weather){.latency_ms = 50, .reorder = 1});
+
+	sim_link_drop_mask(link, 0x2);
+	send_number(link, 1);
+	sim_advance_to(sim, 10);
+	send_number(link, 2);
+	assert_number_at(sim, link, 60, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(held_datagram_follows_even_at_its_last_moment)
+{
+	struct script script = {.fates = {[1] = SIM_HOLD_BEHIND_NEXT}};
+	struct sim *sim = sim_new(1);
+	struct sim_link *link = scripted_link(sim, (struct sim_weather){.latency_ms = 5}, &script);
+
+	send_number(link, 1);
+	sim_advance_to(sim, 6);
+	send_number(link, 2);
+	assert_number_at(sim, link, 11, 2);
+	assert_number_at(sim, link, 11, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(held_datagram_never_arrives_early)
+{
+	struct script script = {.fates = {[1] = SIM_HOLD_BEHIND_NEXT}};
+	struct sim *sim = sim_new(1);
+	struct sim_link *link = scripted_link(sim, (struct sim_weather){.latency_ms = 50}, &script);
+
+	send_number(link, 1);
+	ck_assert_int_eq(sim_link_set_weather(link, &(struct sim_weather){.latency_ms = 10}), DTLS_OK);
+	send_number(link, 2);
+	assert_number_at(sim, link, 10, 2);
+	assert_number_at(sim, link, 50, 1);
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(the_copy_of_a_held_datagram_is_not_held)
 {
 	struct script script = {.fates = {[1] = SIM_HOLD_BEHIND_NEXT}};
@@ -234,6 +278,9 @@ Suite *fates_suite(void)
 	TEST(suite, held_datagram_waits_for_the_next_no_longer_than_latency);
 	TEST(suite, held_datagrams_follow_in_turn);
 	TEST(suite, held_datagram_is_released_by_a_lost_one);
+	TEST(suite, held_datagram_is_released_by_a_lost_one_that_would_be_held);
+	TEST(suite, held_datagram_follows_even_at_its_last_moment);
+	TEST(suite, held_datagram_never_arrives_early);
 	TEST(suite, the_copy_of_a_held_datagram_is_not_held);
 	TEST(suite, taps_are_told_when_it_is_sent_and_what_was_sent);
 	TEST(suite, taps_may_send);

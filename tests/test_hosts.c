@@ -171,6 +171,7 @@ START_TEST(an_address_belongs_to_one_host)
 	ck_assert_ptr_null(new_host(sim, &address6, NULL));
 	address6.in6.sin6_scope_id = 2; /* but this is */
 	ck_assert_ptr_nonnull(new_host(sim, &address6, NULL));
+	address6.in6.sin6_scope_id = 3;
 	ck_assert_ptr_null(sim_host_new(sim, &local, sizeof(local), NULL));
 	ck_assert_ptr_null(sim_host_new(sim, &address6.any, sizeof(address6.in6) - 1, NULL));
 	sim_free(sim);
