@@ -244,9 +244,9 @@ int association_end(struct association *a, int status, int code, const char *for
 
 static unsigned char alert_for(int code)
 {
-	switch (code) {
-	case MBEDTLS_ERR_SSL_ALLOC_FAILED:
+	if (error_is_memory(code))
 		return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+	switch (code) {
 	case MBED_ERR_VERSION:
 		return MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION;
 	case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:

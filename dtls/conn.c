@@ -49,7 +49,7 @@ static int ready(struct dtls_conn *c)
 
 static struct dtls_conn *conn_new(struct dtls_context *ctx)
 {
-	struct settings *s = context_snapshot(ctx);
+	struct settings *s = context_judge(ctx) ? context_snapshot(ctx) : NULL;
 	struct dtls_conn *c;
 
 	if (s == NULL)

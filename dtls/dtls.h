@@ -202,7 +202,9 @@ struct dtls_endpoint *dtls_endpoint_new_transport(
  * DTLS_WANT_WRITE (poll for output first). No events are reported for these peers. */
 int dtls_endpoint_close(struct dtls_endpoint *);
 void dtls_endpoint_free(struct dtls_endpoint *); /* silent: nothing is sent; every peer pointer is invalid */
-/* Ends every session of this identity (reason revoked); their ends are reported by recv. Returns how many. */
+/* Ends every session of this identity (reason revoked); their ends are reported by recv. Returns how many. Change the key
+ * first: handshakes that may yet turn out to be this identity's, under the old key, are turned away, and their clients
+ * begin again. */
 int dtls_endpoint_close_identity(struct dtls_endpoint *, const void *identity, size_t len);
 const char *dtls_endpoint_error(const struct dtls_endpoint *);
 

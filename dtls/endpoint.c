@@ -84,8 +84,7 @@ static void disown_all(struct dtls_endpoint *ep)
 	outbox_init(&ep->outbox);
 }
 
-/* Before anything is sent: a record from the child would repeat the parent's nonces. */
-static void notice_fork(struct dtls_endpoint *ep)
+void endpoint_notice_fork(struct dtls_endpoint *ep)
 {
 	if (ep->process != fork_generation())
 		disown_all(ep);
@@ -93,7 +92,7 @@ static void notice_fork(struct dtls_endpoint *ep)
 
 int dtls_endpoint_flush(struct dtls_endpoint *ep)
 {
-	notice_fork(ep);
+	endpoint_notice_fork(ep);
 	while (ep->outbox.first != NULL) {
 		const struct outgoing *out = ep->outbox.first;
 
@@ -181,7 +180,7 @@ int dtls_endpoint_timeout(const struct dtls_endpoint *ep)
 
 int dtls_endpoint_handle_timeout(struct dtls_endpoint *ep)
 {
-	notice_fork(ep);
+	endpoint_notice_fork(ep);
 	run_timers(ep);
 	return DTLS_OK;
 }
@@ -280,7 +279,7 @@ static void begin(struct dtls_endpoint *ep)
 {
 	if (ep->reported != NULL)
 		peer_free(ep->reported);
-	notice_fork(ep);
+	endpoint_notice_fork(ep);
 }
 
 ssize_t dtls_endpoint_recv(struct dtls_endpoint *ep, struct dtls_peer **peer, void *buf, size_t len)
@@ -369,7 +368,7 @@ static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct
 		context_fail(ctx, 0, "an endpoint needs a context of PROTOCOL_DTLS_SERVER");
 		return NULL;
 	}
-	s = context_snapshot(ctx);
+	s = context_judge(ctx) ? context_snapshot(ctx) : NULL;
 	if (s == NULL)
 		return NULL;
 	ep = calloc(1, sizeof(*ep));
@@ -455,22 +454,6 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 	settings_free(ep->settings);
 	dtls_context_free(ep->ctx);
 	free(ep);
-}
-
-int dtls_endpoint_close_identity(struct dtls_endpoint *ep, const void *identity, size_t len)
-{
-	struct dtls_peer *peer, *newer;
-	int closed = 0;
-
-	notice_fork(ep);
-	for (peer = ep->open.oldest; peer != NULL; peer = newer) {
-		newer = peer->newer;
-		if (peer->a->identity_len != len || memcmp(peer->a->identity, identity, len) != 0)
-			continue;
-		peer_close_for(peer, DTLS_REASON_REVOKED);
-		closed++;
-	}
-	return closed;
 }
 
 const char *dtls_endpoint_error(const struct dtls_endpoint *ep)

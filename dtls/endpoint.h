@@ -54,6 +54,9 @@ void endpoint_reply(
 void endpoint_report(struct dtls_peer *, int event);
 void endpoint_forget_event(struct dtls_peer *);
 
+/* Before anything is sent: a record from a forked child would repeat its parent's nonces. */
+void endpoint_notice_fork(struct dtls_endpoint *);
+
 /* intake.c: brings one datagram to where it belongs; it may be changed. */
 void intake(
     struct dtls_endpoint *, const struct address *from, const struct address *local, uint8_t *datagram, size_t len);

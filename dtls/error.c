@@ -40,6 +40,13 @@ char *error_name(int code, char text[ERROR_NAME_MAX])
 	return text;
 }
 
+bool error_is_memory(int code)
+{
+	char name[ERROR_NAME_MAX];
+
+	return strstr(error_name(code, name), "ALLOC_FAILED") != NULL;
+}
+
 char *error_bytes(const void *bytes, size_t len, char *text, size_t size)
 {
 	const unsigned char *p = bytes;
@@ -170,7 +177,7 @@ void error_explain(struct association *a, const char *stage)
 	struct sentence s;
 
 	begin(&s, a);
-	if (a->code == MBEDTLS_ERR_SSL_ALLOC_FAILED) {
+	if (error_is_memory(a->code)) {
 		say(&s, "out of memory");
 	} else if (a->state != ASSOCIATION_HANDSHAKE || !say_handshake_cause(&s, a->code)) {
 		mbedtls_strerror(a->code, prose, sizeof(prose));

@@ -2,6 +2,7 @@
 #ifndef ERROR_H
 #define ERROR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { ERROR_MAX = 512, ERROR_NAME_MAX = 128 };
@@ -9,6 +10,9 @@ enum { ERROR_MAX = 512, ERROR_NAME_MAX = 128 };
 /* "MBEDTLS_ERR_SSL_INVALID_MAC" for -0x7180, both names for a combined code, the number for one without a name.
  * Names are those of the headers that the library was compiled against. Returns text. */
 char *error_name(int code, char text[ERROR_NAME_MAX]);
+
+/* Every module of mbed TLS has a code of its own for it. */
+bool error_is_memory(int code);
 
 struct association;
 

@@ -54,6 +54,27 @@ void handshakes_remove(struct handshakes *h, struct dtls_peer *peer)
 	free(group);
 }
 
+static void each_of_group(struct prefix_group *group, void (*visit)(struct dtls_peer *, void *arg), void *arg)
+{
+	struct dtls_peer *peer = group->peers.oldest, *newer;
+
+	for (; peer != NULL; peer = newer) {
+		newer = peer->newer;
+		visit(peer, arg); /* the group goes with its last peer */
+	}
+}
+
+void handshakes_each(struct handshakes *h, void (*visit)(struct dtls_peer *, void *arg), void *arg)
+{
+	struct prefix_group *group, *next;
+
+	for (size_t i = 0; i < PREFIX_BUCKETS; i++)
+		for (group = h->buckets[i]; group != NULL; group = next) {
+			next = group->next;
+			each_of_group(group, visit, arg);
+		}
+}
+
 struct dtls_peer *handshakes_victim(const struct handshakes *h)
 {
 	const struct prefix_group *busiest = NULL;

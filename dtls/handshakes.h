@@ -21,6 +21,8 @@ struct handshakes {
 
 bool handshakes_add(struct handshakes *, struct dtls_peer *); /* false: no memory */
 void handshakes_remove(struct handshakes *, struct dtls_peer *);
+/* Calls visit for each; it may end the one that it is called for. */
+void handshakes_each(struct handshakes *, void (*visit)(struct dtls_peer *, void *arg), void *arg);
 struct dtls_peer *handshakes_victim(const struct handshakes *); /* NULL when there are none */
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+static const char newer_hello[] = "a newer one began at the same address";
+
 struct arrival { /* one datagram on its way in */
 	struct dtls_endpoint *ep;
 	const struct address *from, *local;
@@ -55,13 +57,6 @@ static void begin(const struct arrival *in, const struct hello *hello, struct dt
 	peer_handshake(peer);
 }
 
-static void give_way(struct dtls_peer *peer)
-{
-	association_end(peer->a, DTLS_FAIL, 0, "the handshake gave way to a newer one from the same address");
-	peer->ep->stats.handshakes_displaced++;
-	peer_end(peer, DTLS_FAIL, DTLS_REASON_HANDSHAKE);
-}
-
 static bool began_with(const struct dtls_peer *peer, const struct hello *hello)
 {
 	return memcmp(peer->random, hello->random, HELLO_RANDOM) == 0;
@@ -90,7 +85,7 @@ static void to_unfinished(const struct arrival *in, struct dtls_peer *peer)
 		return;
 	}
 	/* The client rebooted in the middle, and its address is proven. */
-	give_way(peer);
+	peer_give_way(peer, newer_hello);
 	begin(in, &hello, NULL);
 }
 
@@ -110,7 +105,7 @@ static void to_successor_by_hello(const struct arrival *in, struct dtls_peer *pe
 		return;
 	}
 	if (peer->successor != NULL)
-		give_way(peer->successor);
+		peer_give_way(peer->successor, newer_hello);
 	begin(in, &hello, peer);
 }
 

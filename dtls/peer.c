@@ -29,19 +29,23 @@ void peer_list_remove(struct peer_list *list, struct dtls_peer *peer)
 	peer->older = peer->newer = NULL;
 }
 
+void peer_give_way(struct dtls_peer *peer, const char *why)
+{
+	association_end(peer->a, DTLS_FAIL, 0, "the handshake gave way: %s", why);
+	peer->ep->stats.handshakes_displaced++;
+	peer_end(peer, DTLS_FAIL, DTLS_REASON_HANDSHAKE);
+}
+
+void peer_turn_away(struct dtls_peer *peer, const char *why)
+{
+	association_refuse(peer->a, MBEDTLS_ERR_SSL_ALLOC_FAILED);
+	peer_give_way(peer, why);
+}
+
 static void make_room(struct dtls_endpoint *ep)
 {
-	struct dtls_peer *victim;
-
-	if (ep->handshakes.count < ep->limits.max_handshakes)
-		return;
-	victim = handshakes_victim(&ep->handshakes);
-	/* An honest client begins again at once instead of waiting for its deadline. */
-	association_refuse(victim->a, MBEDTLS_ERR_SSL_ALLOC_FAILED);
-	association_end(victim->a, DTLS_FAIL, 0,
-	    "the handshake gave way: %u were unfinished, the most that are allowed", ep->limits.max_handshakes);
-	ep->stats.handshakes_displaced++;
-	peer_end(victim, DTLS_FAIL, DTLS_REASON_HANDSHAKE);
+	if (ep->handshakes.count >= ep->limits.max_handshakes)
+		peer_turn_away(handshakes_victim(&ep->handshakes), "max_handshakes were unfinished");
 }
 
 static struct association *new_association(struct dtls_peer *peer)

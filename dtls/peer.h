@@ -56,6 +56,10 @@ void peer_handshake(struct dtls_peer *);
 void peer_heard(struct dtls_peer *);
 /* Reports event: DTLS_CLOSED, DTLS_FAIL or DTLS_TIMEDOUT. Sends nothing. */
 void peer_end(struct dtls_peer *, int event, enum dtls_reason);
+/* Ends an unfinished handshake that another one crowds out. */
+void peer_give_way(struct dtls_peer *, const char *why);
+/* The same with an alert: an honest client begins again at once instead of waiting for its deadline. */
+void peer_turn_away(struct dtls_peer *, const char *why);
 /* Closes an established peer for a reason of ours, idle, evicted, revoked or replaced: counts, says why, and sends
  * close_notify unless somebody new answers at its address. */
 void peer_close_for(struct dtls_peer *, enum dtls_reason);

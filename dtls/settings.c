@@ -59,8 +59,7 @@ static int configure(struct settings *s, struct rng *rng)
 	return configure_psk(s);
 }
 
-/* Combinations are judged here, when a connection or an endpoint is made. */
-static bool judge(const struct dtls_context *ctx)
+static bool has_key(const struct dtls_context *ctx)
 {
 	const struct psk_sources *psk = &ctx->opt.psk;
 
@@ -90,8 +89,6 @@ static struct settings *build(struct dtls_context *ctx)
 	char name[ERROR_NAME_MAX];
 	int code;
 
-	if (!judge(ctx))
-		return NULL;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL || (ctx->opt.psk.added != NULL && psk_table_seal(ctx->opt.psk.added) != 0)) {
 		free(s);
@@ -114,6 +111,16 @@ static struct settings *build(struct dtls_context *ctx)
 	context_fail(ctx, 0, "mbed TLS refuses these settings (%s)", error_name(code, name));
 	settings_free(s);
 	return NULL;
+}
+
+bool context_judge(struct dtls_context *ctx)
+{
+	bool ok;
+
+	pthread_mutex_lock(&ctx->lock);
+	ok = has_key(ctx);
+	pthread_mutex_unlock(&ctx->lock);
+	return ok;
 }
 
 struct settings *context_snapshot(struct dtls_context *ctx)

@@ -52,6 +52,8 @@ struct dtls_context {
 	struct cookie_jar cookies;
 };
 
+/* Can a connection or an endpoint be made of these settings? False with the reason in the context's error. */
+bool context_judge(struct dtls_context *);
 /* A reference to the settings as they are now; NULL with the reason in the context's error. Users keep a reference to
  * the context too: the snapshot draws its randomness there. */
 struct settings *context_snapshot(struct dtls_context *);

@@ -288,6 +288,68 @@ START_TEST(reload_lookup_is_asked_once_through_losses)
 }
 END_TEST
 
+/* The handshake began under the old key: it must not slip in behind the revocation. */
+START_TEST(reload_revocation_reaches_unfinished_handshakes)
+{
+	for (int64_t ms = 70; ms < 100; ms += 10) {
+		struct net *n = net_new(1, NULL);
+		struct client *c = client_new(n, 2, 1, NULL);
+
+		net_run(n, ms);
+		ck_assert_uint_eq(net_stats(n).handshakes, 1);
+		ck_assert_int_eq(
+		    dtls_context_add_psk(n->server_ctx, NET_IDENTITY, strlen(NET_IDENTITY), NEW_KEY, 16), 0);
+		ck_assert_int_eq(dtls_endpoint_close_identity(n->ep, NET_IDENTITY, strlen(NET_IDENTITY)), 0);
+		net_run(n, 20000);
+		ck_assert_int_eq(c->status, DTLS_FAIL);
+		ck_assert_uint_eq(net_count(n, DTLS_CONNECTED), 0);
+		ck_assert_uint_eq(net_stats(n).peers + net_stats(n).handshakes, 0);
+		net_free(n);
+	}
+}
+END_TEST
+
+START_TEST(reload_revocation_lets_others_begin_again)
+{
+	struct net *n = net_new(1, NULL);
+	struct client *c = client_new(n, 2, 1, NULL);
+
+	net_run(n, 70);
+	ck_assert_int_eq(dtls_endpoint_close_identity(n->ep, NET_OTHER, strlen(NET_OTHER)), 0);
+	net_run(n, 20000);
+	ck_assert_int_eq(c->status, DTLS_OK);
+	client_echoes(c, "hello");
+	net_free(n);
+}
+END_TEST
+
+static ssize_t knows_nobody(void *arg, const uint8_t *identity, size_t identity_len, uint8_t *key, size_t key_max)
+{
+	(void)arg, (void)identity, (void)identity_len, (void)key, (void)key_max;
+	return 0;
+}
+
+/* Where every source of keys is gone, a client meets what an unknown identity meets. */
+START_TEST(reload_without_any_key_left)
+{
+	struct net *n = net_new(1, NULL);
+	struct dtls_context *ctx = dtls_context_new(PROTOCOL_DTLS_SERVER);
+	struct dtls_datagrams datagrams = {sim_host_send, sim_host_recv, n->host};
+
+	dtls_context_set_clock(ctx, sim_now_ms, n->sim);
+	ck_assert_int_eq(dtls_context_set_psk_lookup(ctx, knows_nobody, NULL), DTLS_OK);
+	dtls_endpoint_free(n->ep);
+	n->ep = dtls_endpoint_new_transport(ctx, &datagrams, NULL);
+	ck_assert_ptr_nonnull(n->ep);
+	ck_assert_int_eq(dtls_context_set_psk_lookup(ctx, NULL, NULL), DTLS_OK);
+	ck_assert(!connects(n, NEW, NEW_KEY));
+	ck_assert_uint_eq(net_stats(n).drop_memory, 0);
+	ck_assert_uint_eq(net_stats(n).handshakes_failed, 2);
+	dtls_context_free(ctx);
+	net_free(n);
+}
+END_TEST
+
 Suite *reload_suite(void)
 {
 	Suite *s = suite_create("reload");
@@ -303,5 +365,8 @@ Suite *reload_suite(void)
 	TEST(s, reload_lookup_is_asked_once_a_handshake);
 	TEST(s, reload_lookup_gets_any_bytes);
 	TEST(s, reload_lookup_is_asked_once_through_losses);
+	TEST(s, reload_revocation_reaches_unfinished_handshakes);
+	TEST(s, reload_revocation_lets_others_begin_again);
+	TEST(s, reload_without_any_key_left);
 	return s;
 }
