@@ -1,6 +1,7 @@
 #include "cli.h"
 
 #include "dtls/dtls.h"
+#include "dtls/sim.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -172,6 +173,14 @@ int cli_bind(const struct cli_address *address, int type)
 	return fd;
 }
 
+void cli_widen(int fd)
+{
+	int size = 4 << 20;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 void cli_announce(int fd)
 {
 	struct cli_address address = {.len = sizeof(address.storage)};
@@ -203,6 +212,54 @@ int cli_take_signal(int fd)
 	struct signalfd_siginfo info;
 
 	return read(fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+bool cli_lines_find(struct cli_lines *lines)
+{
+	const char *start = lines->bytes + lines->start;
+	size_t len = lines->end - lines->start;
+	const char *newline = memchr(start, '\n', len);
+
+	if (newline == NULL && !(lines->at_end && (len > 0 || lines->is_cut)))
+		return false;
+	lines->len = newline != NULL ? (size_t)(newline - start) : len;
+	return true;
+}
+
+void cli_lines_drop(struct cli_lines *lines)
+{
+	lines->start += lines->len;
+	if (lines->start < lines->end)
+		lines->start++; /* its '\n' */
+	lines->is_cut = false;
+	lines->line++;
+}
+
+static void make_room(struct cli_lines *lines)
+{
+	lines->end -= lines->start;
+	memmove(lines->bytes, lines->bytes + lines->start, lines->end);
+	lines->start = 0;
+	if (lines->end == sizeof(lines->bytes)) {
+		lines->is_cut = true;
+		lines->end = 0;
+	}
+}
+
+bool cli_lines_read(struct cli_lines *lines, int fd)
+{
+	ssize_t n;
+
+	make_room(lines);
+	n = read(fd, lines->bytes + lines->end, sizeof(lines->bytes) - lines->end);
+	if (n > 0)
+		lines->end += (size_t)n;
+	if (n == 0)
+		lines->at_end = true;
+	if (n >= 0 || errno == EINTR || errno == EAGAIN)
+		return true;
+	lines->at_end = true;
+	return false;
 }
 
 int64_t cli_now_ms(void)
@@ -285,6 +342,7 @@ static void set_handshake_timeout(struct dtls_context *ctx, char *range)
 	*dash = '\0';
 	min_ms = (int)cli_number(option, range, 1, 3600000);
 	max_ms = (int)cli_number(option, dash + 1, 1, 3600000);
+	*dash = '-'; /* the command line is shown by ps(1) */
 	if (dtls_context_set_handshake_timeout(ctx, min_ms, max_ms) != DTLS_OK)
 		cli_usage("%s: %s", option, dtls_context_error(ctx));
 }
@@ -323,4 +381,71 @@ void cli_dtls_option(struct dtls_context *ctx, int option, const char *name, cha
 	default:
 		cli_usage("--%s is not available in this version", name);
 	}
+}
+
+/* ---- weather ---- */
+
+const char cli_weather_help[] =
+    "      --loss=P            lose datagrams\n"
+    "      --burst-loss=P --burst-enter=P --burst-leave=P\n"
+    "                          lose datagrams in bursts: the loss within one, and the chance that one begins or\n"
+    "                          ends at a datagram (Gilbert-Elliott)\n"
+    "      --duplicate=P       deliver datagrams twice\n"
+    "      --reorder=P         hold datagrams back behind the next one\n"
+    "      --corrupt=P         change one byte of datagrams\n"
+    "      --delay=MS          one way\n"
+    "      --jitter=MS         up to so much more delay; may reorder\n"
+    "      --mtu=BYTES         lose datagrams with more bytes of payload\n"
+    "      --rate=BYTES        so many bytes a second; datagrams queue for it\n";
+
+static void set_chance(struct sim_weather *weather, int option, const char *value)
+{
+	const struct {
+		int option;
+		const char *name;
+		double *chance;
+	} chances[] = {
+	    {CLI_LOSS, "--loss", &weather->loss},
+	    {CLI_BURST_LOSS, "--burst-loss", &weather->burst_loss},
+	    {CLI_BURST_ENTER, "--burst-enter", &weather->burst_enter},
+	    {CLI_BURST_LEAVE, "--burst-leave", &weather->burst_leave},
+	    {CLI_DUPLICATE, "--duplicate", &weather->duplicate},
+	    {CLI_REORDER, "--reorder", &weather->reorder},
+	    {CLI_CORRUPT, "--corrupt", &weather->corrupt},
+	};
+
+	for (size_t i = 0; i < sizeof(chances) / sizeof(*chances); i++)
+		if (chances[i].option == option)
+			*chances[i].chance = cli_probability(chances[i].name, value);
+}
+
+void cli_weather_option(struct sim_weather *weather, int option, const char *value)
+{
+	switch (option) {
+	case CLI_DELAY:
+		weather->latency_ms = cli_number("--delay", value, 0, 3600000);
+		break;
+	case CLI_JITTER:
+		weather->jitter_ms = cli_number("--jitter", value, 0, 3600000);
+		break;
+	case CLI_LINK_MTU:
+		weather->mtu = (size_t)cli_number("--mtu", value, 1, 65535);
+		break;
+	case CLI_RATE:
+		weather->bytes_per_second = cli_number("--rate", value, 1, INT64_C(1000000000000));
+		break;
+	default:
+		set_chance(weather, option, value);
+	}
+}
+
+void cli_weather_check(const struct sim_weather *weather)
+{
+	if (weather->burst_loss > 0 && weather->burst_enter == 0)
+		cli_usage("--burst-loss has no effect without --burst-enter, the chance that a burst begins");
+	if (weather->burst_enter > 0 && (weather->burst_loss == 0 || weather->burst_leave == 0))
+		cli_usage("--burst-enter needs --burst-loss and --burst-leave: the loss in a burst, and the chance of "
+			  "its end");
+	if (weather->burst_leave > 0 && weather->burst_enter == 0)
+		cli_usage("--burst-leave has no effect without --burst-enter, the chance that a burst begins");
 }

@@ -13,12 +13,13 @@
 #include <sys/socket.h>
 
 struct dtls_context;
+struct sim_weather;
 
 enum { CLI_FAILED = 1, CLI_USAGE = 2, CLI_ADDRESS_TEXT = 72 };
 
 /* Print "PROGRAM: sentence" and exit. Bytes that are not printable are escaped. */
-_Noreturn void cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-_Noreturn void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void cli_usage(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* First of all: where standard input, output or error is closed, no socket of ours may take its number. */
 void cli_guard_standard(void);
@@ -48,12 +49,28 @@ struct addrinfo *cli_resolve_all(const char *option, const char *text, bool to_l
 char *cli_address_text(const struct cli_address *address, char text[CLI_ADDRESS_TEXT]);
 /* A socket of this type, such as SOCK_DGRAM | SOCK_NONBLOCK, bound to an address of cli_resolve(). */
 int cli_bind(const struct cli_address *address, int type);
+/* Room for bursts in the buffers of a socket; the kernel may grant less. */
+void cli_widen(int fd);
 /* Prints "listening on ADDR:PORT" on stderr, with the port that was chosen for port 0. */
 void cli_announce(int fd);
 
 /* Blocks SIGINT, SIGTERM, SIGUSR1 and SIGHUP, to be taken from the descriptor that is returned, non-blocking. */
 int cli_signals(void);
 int cli_take_signal(int fd); /* 0: there is none */
+
+/* A descriptor's input in lines, with or without '\n' at the end; all zero but for line at first. */
+struct cli_lines {
+	char bytes[32768];
+	size_t start, end; /* of what was read and not yet used */
+	size_t len; /* of the line at start */
+	uint64_t line; /* its number, 1 at first */
+	bool is_cut; /* the line is longer than bytes: its beginning was given up */
+	bool at_end;
+};
+bool cli_lines_find(struct cli_lines *lines); /* true when a whole line is there */
+void cli_lines_drop(struct cli_lines *lines); /* the line that was found */
+/* Reads once. False: it failed, errno says why, and this is the end. */
+bool cli_lines_read(struct cli_lines *lines, int fd);
 
 int64_t cli_now_ms(void); /* CLOCK_MONOTONIC */
 /* Printable ASCII as it is, any other byte as \xHH. */
@@ -79,5 +96,22 @@ enum { CLI_PSK = 256, CLI_PSK_FILE, CLI_CIPHERS, CLI_HANDSHAKE_TIMEOUT, CLI_RETR
 extern const char cli_dtls_help[];
 /* Applies one of them, which getopt_long() has just found; the key in value is overwritten. Any other is refused. */
 void cli_dtls_option(struct dtls_context *ctx, int option, const char *name, char *value);
+
+/* The options for the weather of a link, for getopt_long(3). */
+enum { CLI_LOSS = 512, CLI_BURST_LOSS, CLI_BURST_ENTER, CLI_BURST_LEAVE, CLI_DUPLICATE, CLI_REORDER, CLI_CORRUPT };
+enum { CLI_DELAY = 544, CLI_JITTER, CLI_LINK_MTU, CLI_RATE };
+#define CLI_WEATHER_OPTIONS                                                                                            \
+	{"loss", required_argument, NULL, CLI_LOSS}, {"burst-loss", required_argument, NULL, CLI_BURST_LOSS},          \
+	    {"burst-enter", required_argument, NULL, CLI_BURST_ENTER},                                                 \
+	    {"burst-leave", required_argument, NULL, CLI_BURST_LEAVE},                                                 \
+	    {"duplicate", required_argument, NULL, CLI_DUPLICATE}, {"reorder", required_argument, NULL, CLI_REORDER},  \
+	    {"corrupt", required_argument, NULL, CLI_CORRUPT}, {"delay", required_argument, NULL, CLI_DELAY},          \
+	    {"jitter", required_argument, NULL, CLI_JITTER}, {"mtu", required_argument, NULL, CLI_LINK_MTU},           \
+	{                                                                                                              \
+		"rate", required_argument, NULL, CLI_RATE                                                              \
+	}
+extern const char cli_weather_help[];
+void cli_weather_option(struct sim_weather *weather, int option, const char *value);
+void cli_weather_check(const struct sim_weather *weather); /* after the last option */
 
 #endif
