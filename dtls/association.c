@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
-#include <mbedtls/platform_util.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,34 +104,6 @@ static int recv_datagram(void *arg, unsigned char *buf, size_t len)
 	return (int)n;
 }
 
-static int keep_identity(struct association *a, const uint8_t *identity, size_t len)
-{
-	free(a->identity);
-	a->identity_len = len < DTLS_PSK_IDENTITY_MAX ? len : DTLS_PSK_IDENTITY_MAX;
-	a->identity = malloc(a->identity_len + 1);
-	if (a->identity == NULL)
-		return MBEDTLS_ERR_SSL_ALLOC_FAILED;
-	memcpy(a->identity, identity, a->identity_len);
-	return 0;
-}
-
-int association_psk(void *settings, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len)
-{
-	struct association *a = (struct association *)ssl;
-	const struct settings *s = settings;
-	uint8_t space[MBEDTLS_PSK_MAX_LEN];
-	size_t key_len = sizeof(s->decoy);
-	const uint8_t *key = settings_find_key(s, identity, len, space, &key_len);
-	int code = keep_identity(a, identity, len);
-
-	/* RFC 4279, 2 and RFC 7925, 6: who asks cannot tell an unknown identity from a wrong key. */
-	a->identity_unknown = key == NULL;
-	if (code == 0)
-		code = mbedtls_ssl_set_hs_psk(ssl, key != NULL ? key : s->decoy, key_len);
-	mbedtls_platform_zeroize(space, sizeof(space));
-	return code;
-}
-
 /* ---- life ---- */
 
 static int prepare(struct association *a)
@@ -150,7 +121,7 @@ static int prepare(struct association *a)
 	if (settings_is_server(a->settings))
 		return 0;
 	identity = psk_table_identity(opt->psk.fixed, 0, &len);
-	return keep_identity(a, identity, len);
+	return association_keep_identity(a, identity, len);
 }
 
 struct association *association_new(const struct association_setup *setup)
@@ -437,7 +408,9 @@ static ssize_t write_again(struct association *a, const void *buf, size_t len)
 	if (code == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return DTLS_WANT_WRITE;
 	a->unsent = false;
-	return code >= 0 ? (ssize_t)a->unsent_len : session_failed(a, code);
+	if (code < 0)
+		return session_failed(a, code);
+	return a->lost_errno == EMSGSIZE ? DTLS_TOO_BIG : (ssize_t)a->unsent_len;
 }
 
 ssize_t association_write(struct association *a, const void *buf, size_t len)
@@ -468,10 +441,18 @@ ssize_t association_write(struct association *a, const void *buf, size_t len)
 	return a->lost_errno == EMSGSIZE ? DTLS_TOO_BIG : n;
 }
 
-void association_close(struct association *a)
+int association_close(struct association *a)
 {
-	if (a->state == ASSOCIATION_OPEN)
-		mbedtls_ssl_close_notify(&a->ssl);
+	/* mbed TLS sends what is left over first, and then it has done enough for one call. */
+	bool left_over = a->unsent && !a->unsent_left;
+	int code;
+
+	if (a->state != ASSOCIATION_OPEN)
+		return DTLS_OK;
+	code = mbedtls_ssl_close_notify(&a->ssl);
+	if (code == 0 && left_over)
+		code = mbedtls_ssl_close_notify(&a->ssl);
+	return code == MBEDTLS_ERR_SSL_WANT_WRITE ? DTLS_WANT_WRITE : DTLS_OK;
 }
 
 size_t association_pending(const struct association *a)

@@ -73,6 +73,8 @@ struct association *association_new(const struct association_setup *);
 void association_free(struct association *);
 
 int association_set_hostname(struct association *, const char *name); /* 0 or an mbed TLS error */
+/* identify.c: remembers whose session this is; 0 or an mbed TLS error. */
+int association_keep_identity(struct association *, const uint8_t *identity, size_t len);
 /* mbed TLS's f_psk, with the settings as argument: finds the key for an identity, or takes the decoy. */
 int association_psk(void *settings, mbedtls_ssl_context *, const unsigned char *identity, size_t len);
 
@@ -83,8 +85,8 @@ int association_handshake(struct association *);
 /* After the handshake: a message, DTLS_WANT_READ, DTLS_TOO_BIG (kept), or final. */
 ssize_t association_read(struct association *, void *buf, size_t len);
 ssize_t association_write(struct association *, const void *buf, size_t len);
-/* Sends close_notify in an open session. */
-void association_close(struct association *);
+/* Sends close_notify in an open session. DTLS_WANT_WRITE: repeat it; otherwise DTLS_OK. */
+int association_close(struct association *);
 size_t association_pending(const struct association *);
 size_t association_max_payload(const struct association *);
 /* More records of the last datagram wait inside. */

@@ -5,16 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_server(const struct dtls_conn *c)
-{
-	return settings_is_server(c->settings);
-}
-
-static int64_t now(const struct dtls_conn *c)
-{
-	return options_now(&c->settings->opt);
-}
-
 /* Not final: the call was wrong, the session goes on. */
 static int refuse(struct dtls_conn *c, const char *sentence)
 {
@@ -37,10 +27,10 @@ static int ready(struct dtls_conn *c)
 
 		if (socket_is_connected(&c->socket, &peer))
 			c->peer = peer;
-		else if (!is_server(c))
+		else if (!conn_is_server(c))
 			return refuse(c, "the socket is not connected: connect() it to the server first");
 	}
-	if (!c->over_socket && is_server(c) && c->client_id_len == 0)
+	if (!c->over_socket && conn_is_server(c) && c->client_id_len == 0)
 		return refuse(c, "a server over a transport needs dtls_conn_set_client_id() first");
 	return DTLS_OK;
 }
@@ -69,7 +59,7 @@ static struct dtls_conn *conn_new(struct dtls_context *ctx)
 
 static struct dtls_conn *started(struct dtls_conn *c)
 {
-	if (is_server(c) || conn_start(c))
+	if (conn_is_server(c) || conn_start(c))
 		return c;
 	dtls_conn_free(c);
 	return NULL;
@@ -108,7 +98,7 @@ int dtls_conn_set_hostname(struct dtls_conn *c, const char *server_hostname)
 {
 	int code;
 
-	if (is_server(c))
+	if (conn_is_server(c))
 		return refuse(c, "a server has no server_hostname");
 	if (c->a->state != ASSOCIATION_HANDSHAKE || c->a->timer.outstanding)
 		return refuse(c, "the hostname must be set before the handshake begins");
@@ -118,7 +108,7 @@ int dtls_conn_set_hostname(struct dtls_conn *c, const char *server_hostname)
 
 int dtls_conn_set_client_id(struct dtls_conn *c, const void *id, size_t len)
 {
-	if (!is_server(c))
+	if (!conn_is_server(c))
 		return refuse(c, "only a server's connection has a client id");
 	if (c->a != NULL)
 		return refuse(c, "the client id must be set before the handshake begins");
@@ -137,7 +127,7 @@ int dtls_conn_set_timeout(struct dtls_conn *c, int64_t ms)
 	return DTLS_OK;
 }
 
-int dtls_conn_handshake(struct dtls_conn *c)
+static int handshake(struct dtls_conn *c, int64_t stop_at)
 {
 	int status = ready(c);
 
@@ -145,26 +135,30 @@ int dtls_conn_handshake(struct dtls_conn *c)
 		return status;
 	if (c->a != NULL && c->a->state == ASSOCIATION_OPEN)
 		return DTLS_OK;
-	return (int)conn_run(c, conn_step_handshake, NULL, 0);
+	return (int)conn_run(c, conn_step_handshake, NULL, 0, stop_at);
+}
+
+int dtls_conn_handshake(struct dtls_conn *c)
+{
+	return handshake(c, conn_stop_at(c));
 }
 
 ssize_t dtls_conn_read(struct dtls_conn *c, void *buf, size_t len)
 {
 	int status = ready(c);
 
-	return status != DTLS_OK ? status : conn_run(c, conn_step_read, buf, len);
+	return status != DTLS_OK ? status : conn_run(c, conn_step_read, buf, len, conn_stop_at(c));
 }
 
 ssize_t dtls_conn_write(struct dtls_conn *c, const void *buf, size_t len)
 {
-	ssize_t status = dtls_conn_handshake(c);
-	int64_t stop_at;
+	int64_t stop_at = conn_stop_at(c);
+	ssize_t status = handshake(c, stop_at);
 
 	if (status != DTLS_OK)
 		return status;
 	if (len == 0)
 		return refuse(c, "an empty message cannot be sent");
-	stop_at = conn_stop_at(c);
 	for (;;) {
 		status = association_write(c->a, buf, len);
 		if (status != DTLS_WANT_WRITE || !c->over_socket || !socket_blocks(&c->socket))
@@ -177,10 +171,19 @@ ssize_t dtls_conn_write(struct dtls_conn *c, const void *buf, size_t len)
 
 int dtls_conn_close(struct dtls_conn *c)
 {
+	int64_t stop_at = conn_stop_at(c);
+	int status = DTLS_OK;
+
 	if (!c->closed && c->a != NULL && c->generation == fork_generation())
-		association_close(c->a);
-	c->closed = true;
-	return DTLS_OK;
+		status = association_close(c->a);
+	while (status == DTLS_WANT_WRITE && c->over_socket && socket_blocks(&c->socket)) {
+		status = conn_wait(c, DTLS_WANT_WRITE, stop_at);
+		if (status != DTLS_OK)
+			return status;
+		status = association_close(c->a);
+	}
+	c->closed = status != DTLS_WANT_WRITE;
+	return status;
 }
 
 void dtls_conn_free(struct dtls_conn *c)
@@ -197,7 +200,7 @@ int dtls_conn_timeout(const struct dtls_conn *c)
 {
 	bool over = c->a == NULL || c->closed || c->status != DTLS_OK;
 
-	return over ? -1 : timer_poll_ms(association_due_at(c->a), now(c));
+	return over ? -1 : timer_poll_ms(association_due_at(c->a), conn_now(c));
 }
 
 int dtls_conn_handle_timeout(struct dtls_conn *c)

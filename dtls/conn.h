@@ -29,6 +29,16 @@ struct dtls_conn {
 	char error[ERROR_MAX];
 };
 
+static inline bool conn_is_server(const struct dtls_conn *c)
+{
+	return settings_is_server(c->settings);
+}
+
+static inline int64_t conn_now(const struct dtls_conn *c)
+{
+	return options_now(&c->settings->opt);
+}
+
 /* Final, when there is no association to say it; the first cause stays. Returns the status. */
 int conn_fail(struct dtls_conn *, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Makes the association, in place of an unfinished one; false with the reason in the context's error. */
@@ -38,7 +48,7 @@ bool conn_start(struct dtls_conn *);
 typedef ssize_t conn_step(struct dtls_conn *, void *buf, size_t len);
 conn_step conn_step_handshake, conn_step_read;
 /* Repeats the step until it reports something; blocks where the socket does. */
-ssize_t conn_run(struct dtls_conn *, conn_step *, void *buf, size_t len);
+ssize_t conn_run(struct dtls_conn *, conn_step *, void *buf, size_t len, int64_t stop_at);
 /* One round of it: drains the input, then lets the timers fire. */
 ssize_t conn_drain(struct dtls_conn *, conn_step *, void *buf, size_t len);
 /* Waits for what a DTLS_WANT_* asks; DTLS_OK, or DTLS_AGAIN at stop_at and for a signal. */

@@ -7,17 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { INPUTS_BETWEEN_TIMERS = 64 };
-
-static bool is_server(const struct dtls_conn *c)
-{
-	return settings_is_server(c->settings);
-}
-
-static int64_t now(const struct dtls_conn *c)
-{
-	return options_now(&c->settings->opt);
-}
+enum {
+	INPUTS_BETWEEN_TIMERS = 64, /* an endless stream of datagrams must not stop the timers... */
+	ROUNDS_AT_ONCE = 1024, /* ...nor keep the caller for ever */
+};
 
 int conn_fail(struct dtls_conn *c, int code, const char *format, ...)
 {
@@ -117,7 +110,7 @@ static bool admit(struct dtls_conn *c, const struct address *from, const uint8_t
 	/* RFC 6347, 4.2.8 asks for proof before a session is given up; one connection has no room for two. */
 	if (c->a != NULL && c->a->state != ASSOCIATION_HANDSHAKE)
 		return false;
-	verdict = gate_judge(c->ctx, now(c), client_id(c, from, key), datagram, len, &hello, reply, &reply_len);
+	verdict = gate_judge(c->ctx, conn_now(c), client_id(c, from, key), datagram, len, &hello, reply, &reply_len);
 	if (reply_len != 0)
 		reply_to(c, from, reply, reply_len);
 	if (verdict != GATE_VERIFIED)
@@ -137,7 +130,7 @@ static bool take(struct dtls_conn *c, const struct address *from, const uint8_t 
 	struct record r;
 	bool stranger = c->over_socket && address_len(&c->peer) != 0 && !address_equal(from, &c->peer);
 
-	if (is_server(c)) {
+	if (conn_is_server(c)) {
 		if (stranger && c->a != NULL)
 			return false;
 		if (record_next(&at, &left, &r) && record_is_client_hello(&r)) {
@@ -161,7 +154,10 @@ static ssize_t receive(struct dtls_conn *c, struct address *from, uint8_t *buf, 
 
 	if (!c->over_socket) {
 		memset(from, 0, sizeof(*from));
+		errno = 0;
 		n = c->transport.recv(c->transport.arg, buf, len);
+		if (n > (ssize_t)len)
+			return 0; /* cut, as MSG_TRUNC tells it */
 		if (n >= 0 || n == DTLS_WANT_READ)
 			return n;
 		return conn_fail(c, -(errno != 0 ? errno : EIO), "the transport's recv failed");
@@ -193,8 +189,8 @@ ssize_t conn_step_read(struct dtls_conn *c, void *buf, size_t len)
 	return status != DTLS_OK ? status : association_read(c->a, buf, len);
 }
 
-/* Feeds datagrams until one makes the step report something, then lets the timers fire. */
-ssize_t conn_drain(struct dtls_conn *c, conn_step *what, void *buf, size_t len)
+/* Feeds a number of datagrams, until one makes the step report something; *more tells whether input may be left. */
+static ssize_t feed_some(struct dtls_conn *c, conn_step *what, void *buf, size_t len, bool *more)
 {
 	uint8_t datagram[RECORD_MAX];
 	struct address from;
@@ -202,8 +198,7 @@ ssize_t conn_drain(struct dtls_conn *c, conn_step *what, void *buf, size_t len)
 
 	for (int i = 0; i < INPUTS_BETWEEN_TIMERS; i++) {
 		n = receive(c, &from, datagram, sizeof(datagram));
-		if (n == DTLS_WANT_READ)
-			break;
+		*more = n != DTLS_WANT_READ;
 		if (n < 0)
 			return n;
 		if (n == 0 || !take(c, &from, datagram, (size_t)n))
@@ -212,7 +207,20 @@ ssize_t conn_drain(struct dtls_conn *c, conn_step *what, void *buf, size_t len)
 		if (status != DTLS_WANT_READ)
 			return status;
 	}
-	return what(c, buf, len);
+	return DTLS_WANT_READ;
+}
+
+ssize_t conn_drain(struct dtls_conn *c, conn_step *what, void *buf, size_t len)
+{
+	ssize_t status = DTLS_WANT_READ;
+	bool more = true;
+
+	for (int i = 0; status == DTLS_WANT_READ && more && i < ROUNDS_AT_ONCE; i++) {
+		status = feed_some(c, what, buf, len, &more);
+		if (status == DTLS_WANT_READ)
+			status = what(c, buf, len); /* nothing is fed: the timers fire */
+	}
+	return status;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -224,19 +232,19 @@ static int64_t earlier(int64_t a, int64_t b)
 int conn_wait(struct dtls_conn *c, ssize_t want, int64_t stop_at)
 {
 	int64_t due_at = c->a != NULL ? association_due_at(c->a) : INT64_MAX;
-	int ready, ms = timer_poll_ms(earlier(due_at, stop_at), now(c));
+	int ready, ms = timer_poll_ms(earlier(due_at, stop_at), conn_now(c));
 
 	ready = socket_wait(&c->socket, want == DTLS_WANT_WRITE ? POLLOUT : POLLIN, ms);
 	if (ready < 0 && errno == EINTR)
 		return DTLS_AGAIN;
 	if (ready < 0)
 		return conn_fail(c, -errno, "cannot wait for the socket: %s", strerror(errno));
-	return ready == 0 && now(c) >= stop_at ? DTLS_AGAIN : DTLS_OK;
+	return conn_now(c) >= stop_at ? DTLS_AGAIN : DTLS_OK;
 }
 
 int64_t conn_stop_at(const struct dtls_conn *c)
 {
-	return c->timeout_ms < 0 ? INT64_MAX : now(c) + c->timeout_ms;
+	return c->timeout_ms < 0 ? INT64_MAX : timer_later(conn_now(c), c->timeout_ms);
 }
 
 static bool is_want(ssize_t status)
@@ -244,9 +252,8 @@ static bool is_want(ssize_t status)
 	return status == DTLS_WANT_READ || status == DTLS_WANT_WRITE;
 }
 
-ssize_t conn_run(struct dtls_conn *c, conn_step *what, void *buf, size_t len)
+ssize_t conn_run(struct dtls_conn *c, conn_step *what, void *buf, size_t len, int64_t stop_at)
 {
-	int64_t stop_at = conn_stop_at(c);
 	ssize_t status;
 	int waited;
 

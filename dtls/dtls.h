@@ -96,7 +96,8 @@ int dtls_context_add_psk_line(struct dtls_context *, const char *line);
 typedef ssize_t dtls_psk_lookup(void *arg, const uint8_t *identity, size_t identity_len, uint8_t *key, size_t key_max);
 int dtls_context_set_psk_lookup(struct dtls_context *, dtls_psk_lookup *lookup, void *arg);
 
-/* Default: CLOCK_MONOTONIC. NULL restores it. */
+/* Default: CLOCK_MONOTONIC, which NULL restores. An endpoint cannot live by two clocks: change it only while none is
+ * made from this context. */
 typedef int64_t dtls_clock(void *arg);
 int dtls_context_set_clock(struct dtls_context *, dtls_clock *now_ms, void *arg);
 /* First retransmission after min_ms, doubling up to max_ms (RFC 6347, 4.2.4.1), 1 <= min_ms <= max_ms <= 3,600,000.
@@ -119,8 +120,9 @@ int dtls_context_set_trace(struct dtls_context *, dtls_trace *trace, void *arg);
 
 /* ---- connection: one association ---------------------------------------------------------------------------------
  * Over a blocking fd, calls block, retransmit while they wait, and stop at the connection's timeout with DTLS_AGAIN.
- * Over a non-blocking fd, and over a transport, they return DTLS_WANT_READ or DTLS_WANT_WRITE. Every call drains the
- * input, then fires the timers that are due.
+ * Over a non-blocking fd, and over a transport, they return DTLS_WANT_READ or DTLS_WANT_WRITE. A handshake and a read
+ * drain the input, then fire the timers that are due. A peer that has lost the last flight of a handshake gets it again
+ * from a read: programs that only write should read now and then.
  *
  * A client's socket must be connect()ed before the handshake. A server's may be, or not: then the first address that
  * returns a valid cookie (RFC 6347, 4.2.1) becomes the peer, and datagrams from others go through the gate. */
@@ -151,7 +153,8 @@ ssize_t dtls_conn_read(struct dtls_conn *, void *buf, size_t len);
 /* One message in one datagram: len, or a negative status. DTLS_TOO_BIG: more than dtls_conn_max_payload(), or more
  * than the path takes (EMSGSIZE). */
 ssize_t dtls_conn_write(struct dtls_conn *, const void *buf, size_t len);
-/* Sends close_notify once; DTLS_OK also when there is no session, or the peer is gone. */
+/* Sends close_notify once; DTLS_OK also when there is no session, or the peer is gone. DTLS_WANT_WRITE over what does
+ * not block: repeat it. */
 int dtls_conn_close(struct dtls_conn *);
 void dtls_conn_free(struct dtls_conn *); /* silent: nothing is sent */
 /* Until the next timer, for poll(2): ms, 0 overdue, -1 none. */
@@ -214,8 +217,9 @@ const char *dtls_endpoint_error(const struct dtls_endpoint *);
  *   DTLS_CLOSED      *peer has ended; dtls_peer_reason() says how
  *   DTLS_FAIL, DTLS_TIMEDOUT  the handshake of *peer, or later the session, failed; dtls_peer_error() says why. A
  *                    peer that never connected has NULL data.
- *   DTLS_TOO_BIG     buf is too small for a message of *peer; it is kept
- *   DTLS_WANT_READ   nothing more to do now: poll for dtls_endpoint_events() until dtls_endpoint_timeout()
+ *   DTLS_TOO_BIG     buf is too small for a message of *peer; it is kept. 16384 bytes are always enough
+ *   DTLS_WANT_READ   nothing more to do now, or too much to do it all at once: poll for dtls_endpoint_events() until
+ *                    dtls_endpoint_timeout()
  *   DTLS_FAIL with *peer NULL: the endpoint itself failed; dtls_endpoint_error()
  * An ended peer stays valid until the next call on the endpoint. */
 ssize_t dtls_endpoint_recv(struct dtls_endpoint *, struct dtls_peer **peer, void *buf, size_t len);

@@ -9,7 +9,8 @@
 enum {
 	DEFAULT_MAX_PEERS = 100000,
 	DEFAULT_MAX_HANDSHAKES = 1000,
-	INPUTS_BETWEEN_TIMERS = 64, /* an endless stream of datagrams must not stop the timers */
+	INPUTS_BETWEEN_TIMERS = 64, /* an endless stream of datagrams must not stop the timers... */
+	ROUNDS_AT_ONCE = 1024, /* ...nor keep the caller for ever */
 	CLOSED_AT_ONCE = 64,
 };
 
@@ -18,21 +19,16 @@ enum {
 static ssize_t put_out(struct dtls_endpoint *ep, const struct address *to, const struct address *local,
     const uint8_t *datagram, size_t len)
 {
+	ssize_t n;
+
 	if (ep->over_socket)
 		return socket_send(&ep->socket, to, local, datagram, len);
 	errno = 0;
-	switch (ep->datagrams.send(ep->datagrams.arg, &to->any, address_len(to), datagram, len)) {
-	case DTLS_WANT_WRITE:
-		return SOCKET_EMPTY;
-	case DTLS_TOO_BIG:
-		errno = EMSGSIZE;
-		return SOCKET_LOST;
-	case DTLS_FAIL:
-		errno = errno != 0 ? errno : EIO;
-		return SOCKET_LOST;
-	default:
-		return (ssize_t)len;
-	}
+	n = ep->datagrams.send(ep->datagrams.arg, &to->any, address_len(to), datagram, len);
+	if (n >= 0 || n == DTLS_WANT_WRITE)
+		return n >= 0 ? n : SOCKET_EMPTY;
+	errno = n == DTLS_TOO_BIG ? EMSGSIZE : errno != 0 ? errno : EIO;
+	return SOCKET_LOST;
 }
 
 /* Counts what became of a datagram; a socket that fails for one peer still serves the others. */
@@ -146,18 +142,19 @@ static int next_event(struct dtls_endpoint *ep, struct dtls_peer **peer)
 
 static int64_t idle_at(const struct dtls_endpoint *ep)
 {
-	return ep->limits.idle_ms == 0 || ep->open.oldest == NULL ? INT64_MAX
-								  : ep->open.oldest->heard_at + ep->limits.idle_ms;
+	if (ep->limits.idle_ms == 0 || ep->open.oldest == NULL)
+		return INT64_MAX;
+	return timer_later(ep->open.oldest->heard_at, ep->limits.idle_ms);
 }
 
 static void run_timers(struct dtls_endpoint *ep)
 {
 	int64_t now = endpoint_now(ep);
+	size_t turns = ep->schedule.count; /* nobody gets a second one, whatever the clock says */
 	struct dtls_peer *peer;
 
 	ep->inputs = 0;
-	for (peer = schedule_first(&ep->schedule); peer != NULL && peer->due_at <= now;
-	     peer = schedule_first(&ep->schedule))
+	for (; turns > 0 && (peer = schedule_first(&ep->schedule)) != NULL && peer->due_at <= now; turns--)
 		peer_handshake(peer);
 	while (idle_at(ep) <= now)
 		peer_close_for(ep->open.oldest, DTLS_REASON_IDLE);
@@ -173,7 +170,7 @@ static int64_t due_at(const struct dtls_endpoint *ep)
 
 int dtls_endpoint_timeout(const struct dtls_endpoint *ep)
 {
-	if (ep->first_event != NULL || ep->reading != NULL || ep->process != fork_generation())
+	if (ep->first_event != NULL || ep->reading != NULL || ep->more || ep->process != fork_generation())
 		return 0;
 	return timer_poll_ms(due_at(ep), endpoint_now(ep));
 }
@@ -287,6 +284,7 @@ ssize_t dtls_endpoint_recv(struct dtls_endpoint *ep, struct dtls_peer **peer, vo
 	ssize_t n;
 
 	begin(ep);
+	ep->rounds = 0;
 	for (;;) {
 		if (ep->first_event != NULL)
 			return next_event(ep, peer);
@@ -302,15 +300,11 @@ ssize_t dtls_endpoint_recv(struct dtls_endpoint *ep, struct dtls_peer **peer, vo
 		if (ep->failed)
 			return DTLS_FAIL;
 		/* Drained, or overdue: an answer that had come was taken before a timer fires for it. */
-		if (ep->inputs >= INPUTS_BETWEEN_TIMERS) {
-			run_timers(ep);
-			continue;
-		}
+		ep->more = ep->inputs >= INPUTS_BETWEEN_TIMERS;
 		run_timers(ep);
-		if (ep->first_event != NULL)
-			continue;
 		dtls_endpoint_flush(ep);
-		return DTLS_WANT_READ;
+		if (ep->first_event == NULL && (!ep->more || ++ep->rounds >= ROUNDS_AT_ONCE))
+			return DTLS_WANT_READ;
 	}
 }
 
@@ -319,8 +313,12 @@ ssize_t dtls_peer_send(struct dtls_peer *peer, const void *buf, size_t len)
 	struct dtls_endpoint *ep = peer->ep;
 	ssize_t n;
 
-	if (peer->state != PEER_OPEN || ep->process != fork_generation() || len == 0)
+	if (peer->state != PEER_OPEN || ep->process != fork_generation() || len == 0) {
+		if (peer->a->error[0] == '\0')
+			snprintf(peer->a->error, sizeof(peer->a->error), "%s",
+			    len == 0 ? "an empty message cannot be sent" : "there is no session to send in");
 		return DTLS_FAIL;
+	}
 	if (peer->waiting >= OUTBOX_PER_PEER && dtls_endpoint_flush(ep) != DTLS_OK && peer->waiting >= OUTBOX_PER_PEER)
 		return DTLS_WANT_WRITE;
 	n = association_write(peer->a, buf, len);

@@ -31,6 +31,8 @@ struct dtls_endpoint {
 	struct dtls_peer *reading; /* may have messages of the last datagram */
 	bool reading_gave; /* something came of that datagram */
 	unsigned inputs; /* since the timers had their turn */
+	unsigned rounds; /* of timers since the caller had his turn */
+	bool more; /* input is left over */
 
 	struct dtls_stats stats;
 	struct tally tally;

@@ -90,7 +90,7 @@ struct dtls_peer *peer_new(struct dtls_endpoint *ep, const struct address *addr,
 	if (peer->a == NULL || !schedule_reserve(&ep->schedule) || !handshakes_add(&ep->handshakes, peer))
 		return out_of_memory(peer, ep);
 	peer->heard_at = endpoint_now(ep);
-	peer->deadline_at = peer->heard_at + ep->limits.handshake_ms;
+	peer->deadline_at = timer_later(peer->heard_at, ep->limits.handshake_ms);
 	peer->generation = ++ep->generations;
 	peer->predecessor = predecessor;
 	if (predecessor == NULL)

@@ -1,7 +1,5 @@
 #include "rng.h"
 
-#include <pthread.h>
-
 /* Process-wide by nature: fork() tells nobody else. */
 static atomic_uint forks;
 
@@ -27,6 +25,7 @@ int rng_init(struct rng *rng)
 {
 	mbedtls_entropy_init(&rng->entropy);
 	mbedtls_ctr_drbg_init(&rng->drbg);
+	pthread_mutex_init(&rng->reseeding, NULL);
 	atomic_init(&rng->generation, fork_generation());
 	return mbedtls_ctr_drbg_seed(&rng->drbg, mbedtls_entropy_func, &rng->entropy, (const unsigned char *)"dtls", 4);
 }
@@ -35,20 +34,30 @@ void rng_free(struct rng *rng)
 {
 	mbedtls_ctr_drbg_free(&rng->drbg);
 	mbedtls_entropy_free(&rng->entropy);
+	pthread_mutex_destroy(&rng->reseeding);
+}
+
+/* Parent and child would otherwise draw the same bytes. mbed TLS locks a draw, but not a reseeding. */
+static int reseed(struct rng *rng, unsigned process)
+{
+	int code = 0;
+
+	pthread_mutex_lock(&rng->reseeding);
+	if (atomic_load(&rng->generation) != process)
+		code = mbedtls_ctr_drbg_reseed(&rng->drbg, NULL, 0);
+	if (code == 0)
+		atomic_store(&rng->generation, process);
+	pthread_mutex_unlock(&rng->reseeding);
+	return code;
 }
 
 int rng_bytes(void *arg, unsigned char *out, size_t len)
 {
 	struct rng *rng = arg;
-	unsigned now = fork_generation();
-	int code;
+	unsigned process = fork_generation();
+	int code = 0;
 
-	/* Parent and child would otherwise draw the same bytes. */
-	if (atomic_load_explicit(&rng->generation, memory_order_relaxed) != now) {
-		code = mbedtls_ctr_drbg_reseed(&rng->drbg, NULL, 0);
-		if (code != 0)
-			return code;
-		atomic_store(&rng->generation, now);
-	}
-	return mbedtls_ctr_drbg_random(&rng->drbg, out, len);
+	if (atomic_load(&rng->generation) != process)
+		code = reseed(rng, process);
+	return code != 0 ? code : mbedtls_ctr_drbg_random(&rng->drbg, out, len);
 }

@@ -4,11 +4,13 @@
 
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct rng {
 	mbedtls_entropy_context entropy;
 	mbedtls_ctr_drbg_context drbg;
+	pthread_mutex_t reseeding;
 	atomic_uint generation; /* of the process that it was seeded in */
 };
 

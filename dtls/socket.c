@@ -78,35 +78,18 @@ static void read_local(struct msghdr *m, struct address *local)
 	}
 }
 
-/* Errors that tell of one datagram, or of the path, and not of the socket. */
-static bool is_passing(int error)
+/* Only these tell that the socket itself will not do. All others are about one datagram or the path, some of them for
+ * what was sent earlier, perhaps to somebody else, and anybody can provoke them with a forged ICMP error. */
+static bool is_final(int error)
 {
-	switch (error) {
-	case ECONNREFUSED: /* an ICMP error for what was sent earlier, perhaps to somebody else */
-	case ECONNRESET:
-	case EHOSTUNREACH:
-	case EHOSTDOWN:
-	case ENETUNREACH:
-	case ENETDOWN:
-	case ENOBUFS:
-	case ENOMEM:
-	case EPERM:
-	case EACCES:
-	case EMSGSIZE:
-	case EPROTO:
-	case ENOPROTOOPT:
-	case EADDRNOTAVAIL:
-		return true;
-	default:
-		return false;
-	}
+	return error == EBADF || error == ENOTSOCK || error == EFAULT || error == ENOTCONN || error == EDESTADDRREQ;
 }
 
 static ssize_t failure(void)
 {
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return SOCKET_EMPTY;
-	return is_passing(errno) ? SOCKET_LOST : SOCKET_FAILED;
+	return is_final(errno) ? SOCKET_FAILED : SOCKET_LOST;
 }
 
 ssize_t socket_recv(const struct udp_socket *s, void *buf, size_t len, struct address *from, struct address *local)

@@ -16,7 +16,7 @@ void timer_init(struct timer *t, const struct settings *s, struct rng *rng, uint
 	    .final_at = INT64_MAX,
 	    .rtt_ms = -1};
 	t->give_up_ms = s->give_up_ms;
-	t->give_up_at = now(t) + t->give_up_ms;
+	t->give_up_at = INT64_MAX; /* nothing was sent, nothing is waited for */
 }
 
 /* RFC 9147, 5.8.2: 1.5 times the measured round trip. */
@@ -168,6 +168,11 @@ int64_t timer_schedule_sum(int min_ms, int max_ms)
 	for (; delay < max_ms; delay *= 2)
 		sum += delay;
 	return sum + max_ms;
+}
+
+int64_t timer_later(int64_t at, int64_t ms)
+{
+	return at > INT64_MAX - ms ? INT64_MAX : at + ms;
 }
 
 int timer_poll_ms(int64_t due_at, int64_t now_ms)

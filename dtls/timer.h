@@ -47,6 +47,9 @@ int64_t timer_due_at(const struct timer *); /* INT64_MAX: never */
 /* The sum of the fixed schedule: min_ms, doubling up to max_ms. */
 int64_t timer_schedule_sum(int min_ms, int max_ms);
 
+/* at plus ms, where either may mean for ever. */
+int64_t timer_later(int64_t at, int64_t ms);
+
 /* poll(2)'s timeout until due_at: 0 overdue, -1 never. */
 int timer_poll_ms(int64_t due_at, int64_t now_ms);
 

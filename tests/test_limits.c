@@ -334,6 +334,33 @@ START_TEST(limits_endpoint_close_waits_for_output)
 }
 END_TEST
 
+START_TEST(limits_may_be_endless)
+{
+	struct net *n = net_new(1, &(struct dtls_limits){.idle_ms = INT64_MAX, .handshake_ms = INT64_MAX});
+	struct client *c = client_connected(n, 2, 1, NULL);
+
+	net_run(n, 1000000);
+	client_echoes(c, "hello");
+	ck_assert_uint_eq(net_stats(n).closed_idle, 0);
+	net_free(n);
+}
+END_TEST
+
+/* Nonsense, but not an endless loop: the endpoint was made under one clock, its next peers under another. */
+START_TEST(limits_another_clock_under_way)
+{
+	struct net *n = net_new(1, NULL);
+
+	client_connected(n, 2, 1, NULL);
+	net_run(n, 5000);
+	ck_assert_int_eq(dtls_context_set_clock(n->server_ctx, NULL, NULL), DTLS_OK);
+	client_new(n, 3, 1, NULL);
+	net_run(n, net_now(n) + 70);
+	ck_assert_uint_le(net_stats(n).retransmissions, 100);
+	net_free(n);
+}
+END_TEST
+
 START_TEST(limits_are_judged)
 {
 	struct net *n = net_new(1, NULL);
@@ -369,5 +396,7 @@ Suite *limits_suite(void)
 	TEST(s, limits_endpoint_close_takes_bounded_steps);
 	TEST(s, limits_endpoint_close_waits_for_output);
 	TEST(s, limits_are_judged);
+	TEST(s, limits_may_be_endless);
+	TEST(s, limits_another_clock_under_way);
 	return s;
 }

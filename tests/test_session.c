@@ -326,6 +326,81 @@ START_TEST(session_want_write_then_read)
 }
 END_TEST
 
+START_TEST(session_want_write_then_too_big)
+{
+	struct stubborn s;
+
+	connect_stubborn(&s);
+	s.answer = DTLS_WANT_WRITE;
+	ck_assert_int_eq(dtls_conn_write(pair.client.conn, "one", 3), DTLS_WANT_WRITE);
+	s.answer = DTLS_TOO_BIG;
+	ck_assert_int_eq(dtls_conn_write(pair.client.conn, "one", 3), DTLS_TOO_BIG);
+	s.answer = 0;
+	pair_assert_exchange(&pair);
+	pair_close(&pair);
+}
+END_TEST
+
+START_TEST(session_close_waits_for_output)
+{
+	struct stubborn s;
+
+	connect_stubborn(&s);
+	s.answer = DTLS_WANT_WRITE;
+	ck_assert_int_eq(dtls_conn_close(pair.client.conn), DTLS_WANT_WRITE);
+	ck_assert_int_eq(dtls_conn_close(pair.client.conn), DTLS_WANT_WRITE);
+	s.answer = 0;
+	ck_assert_int_eq(dtls_conn_close(pair.client.conn), DTLS_OK);
+	ck_assert_int_eq(dtls_conn_close(pair.client.conn), DTLS_OK);
+	ck_assert_uint_eq(up.count, 1);
+	arrive();
+	ck_assert_int_eq(dtls_conn_read(pair.server.conn, buf, sizeof(buf)), DTLS_CLOSED);
+	pair_close(&pair);
+}
+END_TEST
+
+START_TEST(session_close_behind_a_message_that_waits)
+{
+	struct stubborn s;
+
+	connect_stubborn(&s);
+	s.answer = DTLS_WANT_WRITE;
+	ck_assert_int_eq(dtls_conn_write(pair.client.conn, "one", 3), DTLS_WANT_WRITE);
+	s.answer = 0;
+	ck_assert_int_eq(dtls_conn_close(pair.client.conn), DTLS_OK);
+	ck_assert_uint_eq(up.count, 2);
+	arrive();
+	ck_assert_int_eq(dtls_conn_read(pair.server.conn, buf, sizeof(buf)), 3);
+	ck_assert_int_eq(dtls_conn_read(pair.server.conn, buf, sizeof(buf)), DTLS_CLOSED);
+	pair_close(&pair);
+}
+END_TEST
+
+static ssize_t boasting_recv(void *arg, void *datagram, size_t len)
+{
+	(void)datagram;
+	return *(unsigned *)arg > 0 && (*(unsigned *)arg)-- > 0 ? (ssize_t)len + 50000 : DTLS_WANT_READ;
+}
+
+/* A transport that tells the real length of a datagram it has cut, as recv(2) does with MSG_TRUNC. */
+START_TEST(session_transport_cuts)
+{
+	unsigned datagrams = 3;
+	struct dtls_transport transport = {.send = stubborn_send, .recv = boasting_recv, .arg = &datagrams};
+	struct dtls_conn *conn;
+
+	pair_open(&pair);
+	ck_assert_int_eq(dtls_context_set_clock(pair.server.ctx, NULL, NULL), DTLS_OK);
+	conn = dtls_wrap_transport(pair.server.ctx, &transport);
+	ck_assert_ptr_nonnull(conn);
+	ck_assert_int_eq(dtls_conn_set_client_id(conn, "x", 1), DTLS_OK);
+	ck_assert_int_eq(dtls_conn_handshake(conn), DTLS_WANT_READ);
+	ck_assert_uint_eq(datagrams, 0);
+	dtls_conn_free(conn);
+	pair_close(&pair);
+}
+END_TEST
+
 START_TEST(session_path_takes_less)
 {
 	struct stubborn s;
@@ -398,5 +473,9 @@ Suite *session_suite(void)
 	TEST(s, session_path_takes_less);
 	TEST(s, session_transport_breaks);
 	TEST(s, session_handshake_with_want_write);
+	TEST(s, session_want_write_then_too_big);
+	TEST(s, session_close_waits_for_output);
+	TEST(s, session_close_behind_a_message_that_waits);
+	TEST(s, session_transport_cuts);
 	return s;
 }

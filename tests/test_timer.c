@@ -181,14 +181,13 @@ START_TEST(timer_next_flight_starts_over)
 }
 END_TEST
 
-START_TEST(timer_gives_up_before_anything_was_sent)
+/* A connection may be made long before it is used. */
+START_TEST(timer_waits_for_the_first_flight)
 {
 	begin(DTLS_RETRANSMIT_FIXED, 1000, 60000, 0);
 	ck_assert_int_eq(timer_due_at(&timer), INT64_MAX);
-	fake_now += 122999;
+	fake_now += 1000000000;
 	ck_assert(!timer_gave_up(&timer));
-	fake_now++;
-	ck_assert(timer_gave_up(&timer));
 	end();
 }
 END_TEST
@@ -482,7 +481,7 @@ Suite *timer_suite(void)
 	TEST(suite, timer_widest_range_that_is_allowed);
 	TEST(suite, timer_schedule_sums);
 	TEST(suite, timer_next_flight_starts_over);
-	TEST(suite, timer_gives_up_before_anything_was_sent);
+	TEST(suite, timer_waits_for_the_first_flight);
 	TEST(suite, timer_hurry_shortens_the_next_flight_alone);
 	TEST(suite, timer_intermediate_is_a_quarter);
 	TEST(suite, timer_holds_its_fire_while_input_waits);

@@ -242,6 +242,19 @@ START_TEST(times_timeout_for_poll)
 }
 END_TEST
 
+/* The deadline is the handshake's, not the connection's: a sensor may wrap at boot and speak minutes later. */
+START_TEST(times_connection_made_long_before)
+{
+	pair_open(&pair);
+	pair_wrap(&pair);
+	sim_advance_to(pair.sim, 1000000);
+	pair_handshake(&pair);
+	pair_assert_connected(&pair, 1000120, 1000100);
+	pair_assert_exchange(&pair);
+	pair_close(&pair);
+}
+END_TEST
+
 Suite *times_suite(void)
 {
 	Suite *s = suite_create("times");
@@ -258,5 +271,6 @@ Suite *times_suite(void)
 	TEST(s, times_karn);
 	TEST(s, times_jitter_spreads_timers);
 	TEST(s, times_timeout_for_poll);
+	TEST(s, times_connection_made_long_before);
 	return s;
 }
