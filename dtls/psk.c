@@ -1,8 +1,8 @@
 #include "psk.h"
 
+#include "file.h"
+
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct entry {
 	uint32_t at; /* of the identity in bytes, the key follows; grows from entry to entry until they are sorted */
@@ -313,42 +312,6 @@ int psk_parse_line(const char *line, size_t len, struct psk_table *t, char *why,
 
 /* ---- files */
 
-struct text {
-	uint8_t *bytes;
-	size_t len, size;
-};
-
-/* Bytes read, 0 at the end, or -errno. */
-static ssize_t read_more(int fd, struct text *text)
-{
-	ssize_t n;
-
-	if (!grow_bytes(&text->bytes, text->len, &text->size, text->len + 4096))
-		return -ENOMEM;
-	do
-		n = read(fd, text->bytes + text->len, text->size - text->len);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	text->len += (size_t)n;
-	return text->len > PSK_FILE_MAX ? -EFBIG : n;
-}
-
-/* 0 or -errno. Not stdio: its buffer would keep the keys. */
-static int read_whole(const char *path, struct text *text)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	do
-		n = read_more(fd, text);
-	while (n > 0);
-	close(fd);
-	return (int)n;
-}
-
 static bool is_skipped(const char *line, size_t len)
 {
 	size_t i = 0;
@@ -361,7 +324,7 @@ static bool is_skipped(const char *line, size_t len)
 }
 
 /* 0, or the number of the first bad line. */
-static uint32_t parse_text(const struct text *text, struct psk_table *t, char *why, size_t why_len)
+static uint32_t parse_text(const struct file *text, struct psk_table *t, char *why, size_t why_len)
 {
 	const char *p = (const char *)text->bytes, *end = p + text->len;
 
@@ -397,7 +360,7 @@ static uint32_t find_duplicate(struct psk_table *t, char *why, size_t why_len)
 	return first;
 }
 
-static bool fill_from_text(struct psk_table *t, const char *path, const struct text *text, char *why, size_t why_len)
+static bool fill_from_text(struct psk_table *t, const char *path, const struct file *text, char *why, size_t why_len)
 {
 	char clause[128];
 	uint32_t line = parse_text(text, t, clause, sizeof(clause));
@@ -411,28 +374,17 @@ static bool fill_from_text(struct psk_table *t, const char *path, const struct t
 	return line == 0 && t->count > 0 && psk_table_seal(t) == 0;
 }
 
-static void explain_unreadable(int error, const char *path, char *why, size_t why_len)
-{
-	char text[64];
-
-	if (error == EFBIG)
-		snprintf(why, why_len, "cannot read %s: more than %d MB", path, PSK_FILE_MAX >> 20);
-	else
-		snprintf(why, why_len, "cannot read %s: %s", path, strerror_r(error, text, sizeof(text)));
-}
-
 struct psk_table *psk_file_read(const char *path, char *why, size_t why_len)
 {
-	struct text text = {0};
 	struct psk_table *t = psk_table_new();
-	int error = t == NULL ? -ENOMEM : read_whole(path, &text);
+	struct file file = {0};
 	bool ok = false;
 
-	if (error != 0)
-		explain_unreadable(-error, path, why, why_len);
-	else
-		ok = fill_from_text(t, path, &text, why, why_len);
-	wipe_free(text.bytes, text.len);
+	if (t == NULL)
+		snprintf(why, why_len, "cannot read %s: out of memory", path);
+	else if (file_read(path, PSK_FILE_MAX, &file, why, why_len) == 0)
+		ok = fill_from_text(t, path, &file, why, why_len);
+	file_free(&file);
 	if (ok)
 		return t;
 	psk_table_free(t);
