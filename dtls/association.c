@@ -1,6 +1,8 @@
 #include "association.h"
 
+#include "keylog.h"
 #include "mbed.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
@@ -118,8 +120,13 @@ static int prepare(struct association *a)
 	mbedtls_ssl_set_bio(&a->ssl, a, send_datagram, recv_datagram, NULL);
 	mbedtls_ssl_set_timer_cb(&a->ssl, &a->timer, timer_set, timer_get);
 	mbedtls_ssl_set_mtu(&a->ssl, (uint16_t)opt->mtu);
+	mbedtls_ssl_set_verify(&a->ssl, verify_certificate, a);
+	mbed_set_export(&a->ssl, &a->settings->exporter);
 	if (settings_is_server(a->settings))
 		return 0;
+	a->needs_hostname = opt->verify_mode != CERT_NONE && !options_only_psk(opt);
+	if (opt->psk.fixed == NULL)
+		return association_set_hostname(a, NULL);
 	identity = psk_table_identity(opt->psk.fixed, 0, &len);
 	return association_keep_identity(a, identity, len);
 }
@@ -162,6 +169,9 @@ void association_free(struct association *a)
 
 int association_set_hostname(struct association *a, const char *name)
 {
+	snprintf(a->hostname, sizeof(a->hostname), "%s", name == NULL ? "" : name);
+	a->needs_hostname =
+	    name == NULL && a->settings->opt.verify_mode != CERT_NONE && !options_only_psk(&a->settings->opt);
 	return mbedtls_ssl_set_hostname(&a->ssl, name);
 }
 
@@ -332,6 +342,9 @@ int association_handshake(struct association *a)
 		return DTLS_OK;
 	if (a->state == ASSOCIATION_ENDED)
 		return a->status;
+	if (a->needs_hostname)
+		return association_end(a, DTLS_FAIL, MBEDTLS_ERR_SSL_BAD_CONFIG,
+		    "CERT_REQUIRED needs the server's hostname: call dtls_conn_set_hostname() first");
 	if (a->in == NULL && timer_gave_up(&a->timer))
 		return handshake_timed_out(a);
 	do
@@ -458,6 +471,14 @@ int association_close(struct association *a)
 size_t association_pending(const struct association *a)
 {
 	return a->state == ASSOCIATION_OPEN ? mbedtls_ssl_get_bytes_avail(&a->ssl) : 0;
+}
+
+const uint8_t *association_peer_cert(const struct association *a, size_t *len)
+{
+	const mbedtls_x509_crt *cert = a->state == ASSOCIATION_HANDSHAKE ? NULL : mbedtls_ssl_get_peer_cert(&a->ssl);
+
+	*len = cert == NULL ? 0 : cert->raw.len;
+	return cert == NULL ? NULL : cert->raw.p;
 }
 
 size_t association_max_payload(const struct association *a)

@@ -41,6 +41,12 @@ struct association {
 	size_t identity_len;
 	bool identity_unknown; /* and the decoy key was used */
 
+	bool needs_hostname; /* a certificate is to be verified, and no name was given yet */
+	char hostname[HOSTNAME_MAX + 1];
+	bool verify_ran;
+	uint32_t verify_flags;
+	char verify_text[400]; /* the first fault */
+
 	/* What the datagrams told so far. */
 	bool heard, hello_answered, finished_sent; /* since it began, or began again */
 	bool quiet; /* sends no alerts: another session lives at this address */
@@ -72,7 +78,7 @@ struct association_setup {
 struct association *association_new(const struct association_setup *);
 void association_free(struct association *);
 
-int association_set_hostname(struct association *, const char *name); /* 0 or an mbed TLS error */
+int association_set_hostname(struct association *, const char *name); /* NULL: none. 0 or an mbed TLS error */
 /* identify.c: remembers whose session this is; 0 or an mbed TLS error. */
 int association_keep_identity(struct association *, const uint8_t *identity, size_t len);
 /* mbed TLS's f_psk, with the settings as argument: finds the key for an identity, or takes the decoy. */
@@ -88,6 +94,7 @@ ssize_t association_write(struct association *, const void *buf, size_t len);
 /* Sends close_notify in an open session. DTLS_WANT_WRITE: repeat it; otherwise DTLS_OK. */
 int association_close(struct association *);
 size_t association_pending(const struct association *);
+const uint8_t *association_peer_cert(const struct association *, size_t *len); /* NULL: none */
 size_t association_max_payload(const struct association *);
 /* More records of the last datagram wait inside. */
 bool association_has_input(const struct association *);

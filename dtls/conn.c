@@ -102,8 +102,10 @@ int dtls_conn_set_hostname(struct dtls_conn *c, const char *server_hostname)
 		return refuse(c, "a server has no server_hostname");
 	if (c->a->state != ASSOCIATION_HANDSHAKE || c->a->timer.outstanding)
 		return refuse(c, "the hostname must be set before the handshake begins");
+	if (server_hostname != NULL && (server_hostname[0] == '\0' || strlen(server_hostname) > HOSTNAME_MAX))
+		return refuse(c, "a hostname has 1 to 255 bytes");
 	code = association_set_hostname(c->a, server_hostname);
-	return code == 0 ? DTLS_OK : refuse(c, "the hostname is too long");
+	return code == 0 ? DTLS_OK : refuse(c, "out of memory");
 }
 
 int dtls_conn_set_client_id(struct dtls_conn *c, const void *id, size_t len)
@@ -251,6 +253,22 @@ const char *dtls_conn_cipher(const struct dtls_conn *c)
 const char *dtls_conn_version(const struct dtls_conn *c)
 {
 	return is_open(c) ? mbedtls_ssl_get_version(&c->a->ssl) : NULL;
+}
+
+const char *dtls_conn_alpn(const struct dtls_conn *c)
+{
+	return is_open(c) ? mbedtls_ssl_get_alpn_protocol(&c->a->ssl) : NULL;
+}
+
+const uint8_t *dtls_conn_peer_cert(const struct dtls_conn *c, size_t *len)
+{
+	*len = 0;
+	return c->a == NULL ? NULL : association_peer_cert(c->a, len);
+}
+
+int64_t dtls_conn_verify_result(const struct dtls_conn *c)
+{
+	return c->a != NULL && c->a->verify_ran ? (int64_t)c->a->verify_flags : -1;
 }
 
 const uint8_t *dtls_conn_psk_identity(const struct dtls_conn *c, size_t *len)

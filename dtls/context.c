@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <mbedtls/platform_util.h>
-#include <mbedtls/ssl_ciphersuites.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,17 +14,6 @@
 
 enum { DEFAULT_MIN_MS = 1000, DEFAULT_MAX_MS = 60000, TIMEOUT_MAX_MS = 3600000 };
 enum { DEFAULT_MTU = 1200, MTU_MIN = 256, MTU_MAX = 16384 };
-
-/* Forward secrecy first, then CCM before GCM: mbed TLS's CCM is the faster one, and RFC 7925, 4.2 asks for CCM_8. */
-static const int default_ciphers[] = {MBEDTLS_TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, MBEDTLS_TLS_PSK_WITH_AES_128_CCM, MBEDTLS_TLS_PSK_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_PSK_WITH_AES_256_GCM_SHA384, MBEDTLS_TLS_PSK_WITH_CHACHA20_POLY1305_SHA256};
-/* RFC 9325, 4.2: only for callers who name them, and only with encrypt-then-MAC. */
-static const int named_ciphers[] = {MBEDTLS_TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256,
-    MBEDTLS_TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA384, MBEDTLS_TLS_PSK_WITH_AES_128_CBC_SHA256,
-    MBEDTLS_TLS_PSK_WITH_AES_256_CBC_SHA384};
-
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 /* Sentences belong to the thread that failed, one slot for each of its latest contexts. */
 enum { ERROR_SLOTS = 4 };
@@ -109,14 +97,7 @@ static void set_defaults(struct options *opt, enum dtls_protocol protocol)
 	    .max_ms = DEFAULT_MAX_MS,
 	    .jitter_percent = -1,
 	    .mtu = DEFAULT_MTU};
-	memcpy(opt->ciphers, default_ciphers, sizeof(default_ciphers));
-}
-
-static void psk_sources_free(struct psk_sources *psk)
-{
-	psk_table_free(psk->fixed);
-	psk_table_free(psk->added);
-	psk_table_free(psk->file);
+	opt->verify_mode = protocol == PROTOCOL_DTLS_CLIENT ? CERT_REQUIRED : CERT_NONE;
 }
 
 struct dtls_context *dtls_context_new(enum dtls_protocol protocol)
@@ -162,20 +143,20 @@ void dtls_context_free(struct dtls_context *ctx)
 	if (ctx == NULL || atomic_fetch_sub(&ctx->refs, 1) != 1)
 		return;
 	settings_free(ctx->snapshot);
-	psk_sources_free(&ctx->opt.psk);
+	options_release(&ctx->opt);
+	mbedtls_platform_zeroize(ctx->key_password, sizeof(ctx->key_password));
 	cookie_jar_free(&ctx->cookies);
 	rng_free(&ctx->rng);
 	pthread_mutex_destroy(&ctx->lock);
 	free(ctx);
 }
 
-/* Setters change opt between these two; the next connection gets a snapshot of its own. */
-static void change(struct dtls_context *ctx)
+void context_change(struct dtls_context *ctx)
 {
 	pthread_mutex_lock(&ctx->lock);
 }
 
-static int changed(struct dtls_context *ctx)
+int context_changed(struct dtls_context *ctx)
 {
 	settings_free(ctx->snapshot);
 	ctx->snapshot = NULL;
@@ -188,66 +169,6 @@ static bool is_server(const struct dtls_context *ctx)
 	return ctx->opt.protocol == PROTOCOL_DTLS_SERVER;
 }
 
-/* ---- ciphers ---- */
-
-/* 0: no such suite, or none that is acceptable. */
-static int cipher_id(const char *name)
-{
-	char dashed[80];
-	size_t len = strlen(name);
-	int id;
-
-	if (len >= sizeof(dashed))
-		return 0;
-	for (size_t i = 0; i <= len; i++)
-		dashed[i] = name[i] == '_' ? '-' : name[i];
-	id = mbedtls_ssl_get_ciphersuite_id(dashed);
-	for (size_t i = 0; i < COUNT(default_ciphers); i++)
-		if (id == default_ciphers[i])
-			return id;
-	for (size_t i = 0; i < COUNT(named_ciphers); i++)
-		if (id == named_ciphers[i])
-			return id;
-	return 0;
-}
-
-int dtls_context_set_ciphers(struct dtls_context *ctx, const char *const names[], size_t count)
-{
-	int ids[CIPHERS_MAX + 1] = {0};
-
-	if (count == 0 || count > CIPHERS_MAX)
-		return context_fail(
-		    ctx, DTLS_FAIL, "a list of 1 to %d cipher suites is needed, not %zu", CIPHERS_MAX, count);
-	for (size_t i = 0; i < count; i++) {
-		char name[100];
-
-		error_bytes(names[i], strlen(names[i]), name, sizeof(name));
-		ids[i] = cipher_id(names[i]);
-		if (ids[i] == 0)
-			return context_fail(
-			    ctx, DTLS_FAIL, "cipher suite \"%s\" is unknown, or weaker than is accepted here", name);
-		for (size_t k = 0; k < i; k++)
-			if (ids[k] == ids[i])
-				return context_fail(ctx, DTLS_FAIL, "cipher suite \"%s\" is named twice", name);
-	}
-	change(ctx);
-	memcpy(ctx->opt.ciphers, ids, sizeof(ids));
-	return changed(ctx);
-}
-
-size_t dtls_context_get_ciphers(const struct dtls_context *ctx, const char *names[], size_t max)
-{
-	pthread_mutex_t *lock = &((struct dtls_context *)(uintptr_t)ctx)->lock;
-	size_t n = 0;
-
-	pthread_mutex_lock(lock);
-	for (; ctx->opt.ciphers[n] != 0; n++)
-		if (n < max)
-			names[n] = mbedtls_ssl_get_ciphersuite_name(ctx->opt.ciphers[n]);
-	pthread_mutex_unlock(lock);
-	return n;
-}
-
 /* ---- pre-shared keys ---- */
 
 static int out_of_memory(const struct dtls_context *ctx)
@@ -257,10 +178,10 @@ static int out_of_memory(const struct dtls_context *ctx)
 
 static int replace_table(struct dtls_context *ctx, struct psk_table **slot, struct psk_table *table)
 {
-	change(ctx);
+	context_change(ctx);
 	psk_table_free(*slot);
 	*slot = table;
-	return changed(ctx);
+	return context_changed(ctx);
 }
 
 int dtls_context_set_psk(
@@ -308,10 +229,10 @@ int dtls_context_add_psk(
 		return context_fail(ctx, DTLS_FAIL, "a client has one key: use dtls_context_set_psk()");
 	if (psk_check(identity_len, key_len, why, sizeof(why)) != NULL)
 		return context_fail(ctx, DTLS_FAIL, "%s", why);
-	change(ctx);
+	context_change(ctx);
 	table = own_table(ctx);
 	failed = table == NULL || psk_table_add(table, identity, identity_len, key, key_len) != 0;
-	changed(ctx);
+	context_changed(ctx);
 	return failed ? out_of_memory(ctx) : DTLS_OK;
 }
 
@@ -356,20 +277,20 @@ int dtls_context_set_psk_lookup(struct dtls_context *ctx, dtls_psk_lookup *looku
 {
 	if (!is_server(ctx))
 		return context_fail(ctx, DTLS_FAIL, "a client looks up no keys: use dtls_context_set_psk()");
-	change(ctx);
+	context_change(ctx);
 	ctx->opt.psk.lookup = lookup;
 	ctx->opt.psk.lookup_arg = arg;
-	return changed(ctx);
+	return context_changed(ctx);
 }
 
 /* ---- times and sizes ---- */
 
 int dtls_context_set_clock(struct dtls_context *ctx, dtls_clock *now_ms, void *arg)
 {
-	change(ctx);
+	context_change(ctx);
 	ctx->opt.clock = now_ms == NULL ? monotonic_ms : now_ms;
 	ctx->opt.clock_arg = arg;
-	return changed(ctx);
+	return context_changed(ctx);
 }
 
 int dtls_context_set_handshake_timeout(struct dtls_context *ctx, int min_ms, int max_ms)
@@ -378,43 +299,51 @@ int dtls_context_set_handshake_timeout(struct dtls_context *ctx, int min_ms, int
 		return context_fail(ctx, DTLS_FAIL,
 		    "a handshake timeout of %d to %d ms is not within 1 <= min <= max <= %d", min_ms, max_ms,
 		    TIMEOUT_MAX_MS);
-	change(ctx);
+	context_change(ctx);
 	ctx->opt.min_ms = min_ms;
 	ctx->opt.max_ms = max_ms;
-	return changed(ctx);
+	return context_changed(ctx);
 }
 
 int dtls_context_set_mtu(struct dtls_context *ctx, size_t mtu)
 {
 	if (mtu < MTU_MIN || mtu > MTU_MAX)
 		return context_fail(ctx, DTLS_FAIL, "an MTU of %zu is not within %d..%d bytes", mtu, MTU_MIN, MTU_MAX);
-	change(ctx);
+	context_change(ctx);
 	ctx->opt.mtu = mtu;
-	return changed(ctx);
+	return context_changed(ctx);
 }
 
 int dtls_context_set_retransmit(struct dtls_context *ctx, enum dtls_retransmit how)
 {
 	if (how != DTLS_RETRANSMIT_ADAPTIVE && how != DTLS_RETRANSMIT_FIXED)
 		return context_fail(ctx, DTLS_FAIL, "retransmission %d is neither adaptive nor fixed", (int)how);
-	change(ctx);
+	context_change(ctx);
 	ctx->opt.retransmit = how;
-	return changed(ctx);
+	return context_changed(ctx);
 }
 
 int dtls_context_set_retransmit_jitter(struct dtls_context *ctx, int percent)
 {
 	if (percent < 0 || percent > 50)
 		return context_fail(ctx, DTLS_FAIL, "a jitter of %d percent is not within 0..50", percent);
-	change(ctx);
+	context_change(ctx);
 	ctx->opt.jitter_percent = percent;
-	return changed(ctx);
+	return context_changed(ctx);
 }
 
 int dtls_context_set_trace(struct dtls_context *ctx, dtls_trace *trace, void *arg)
 {
-	change(ctx);
+	context_change(ctx);
 	ctx->opt.trace = trace;
 	ctx->opt.trace_arg = arg;
-	return changed(ctx);
+	return context_changed(ctx);
+}
+
+int dtls_context_set_keylog(struct dtls_context *ctx, dtls_keylog *log, void *arg)
+{
+	context_change(ctx);
+	ctx->opt.keylog = log;
+	ctx->opt.keylog_arg = arg;
+	return context_changed(ctx);
 }

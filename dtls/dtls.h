@@ -32,6 +32,10 @@ extern "C" {
 /* The side and the protocol of a context. This version implements the two DTLS ones. */
 enum dtls_protocol { PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, PROTOCOL_DTLS_CLIENT, PROTOCOL_DTLS_SERVER };
 
+/* Whose certificate must verify. CERT_OPTIONAL: a server asks for one and does without, but one that is offered must
+ * verify; a client treats it as CERT_REQUIRED. */
+enum dtls_verify_mode { CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED };
+
 enum dtls_status {
 	DTLS_OK = 0,
 	DTLS_FAIL = -1, /* final for this object; the cause is in *_error() */
@@ -74,7 +78,42 @@ int dtls_context_set_ciphers(struct dtls_context *, const char *const names[], s
  * NULL when max is 0. */
 size_t dtls_context_get_ciphers(const struct dtls_context *, const char *names[], size_t max);
 
-/* Pre-shared keys (RFC 4279). Identities are opaque bytes, 1..128 of them; keys have 1..dtls_psk_max() bytes (32 with
+/* Certificates. Files and bytes are PEM or DER; keys are EC (SEC1) or RSA (PKCS#1), or either in PKCS#8. Everything is
+ * parsed before it replaces anything; the error names file and reason. */
+/* This side's chain, leaf first, and its key; a second call replaces both. Whether the two belong together is not
+ * judged here: see dtls_context_check_key_pair(). */
+int dtls_context_load_cert_chain(struct dtls_context *, const char *certfile, const char *keyfile);
+int dtls_context_load_cert_chain_data(
+    struct dtls_context *, const void *cert, size_t cert_len, const void *key, size_t key_len);
+/* Servers: the same for clients that ask for this name (SNI, RFC 6066, 3); up to 15 names, a second call for a name
+ * replaces. The chain without a name, which comes first, is for all others. */
+int dtls_context_load_cert_chain_for(
+    struct dtls_context *, const char *hostname, const char *certfile, const char *keyfile);
+/* For encrypted keys that are loaded later; at most 127 bytes. NULL, the default: none. */
+int dtls_context_set_key_password(struct dtls_context *, const char *password);
+/* DTLS_FAIL when a loaded key does not belong to its certificate, or when none is loaded. */
+int dtls_context_check_key_pair(struct dtls_context *);
+/* CAs to verify the peer with; repeated calls add. */
+int dtls_context_load_verify_locations(struct dtls_context *, const char *cafile);
+int dtls_context_load_verify_data(struct dtls_context *, const void *cadata, size_t len);
+/* The system's CAs, from Debian's ca-certificates. */
+int dtls_context_load_default_certs(struct dtls_context *);
+/* Revocation lists for CAs that are loaded; repeated calls add. */
+int dtls_context_load_crl(struct dtls_context *, const char *crlfile);
+/* Default: CERT_REQUIRED for clients, CERT_NONE for servers. */
+int dtls_context_set_verify_mode(struct dtls_context *, enum dtls_verify_mode mode);
+enum dtls_verify_mode dtls_context_verify_mode(const struct dtls_context *);
+/* Sees every certificate of the peer's chain once, from the CA at its end to the leaf at depth 0: its DER, and mbed
+ * TLS's MBEDTLS_X509_BADCERT_* flags, 0 when it verified. 0 goes on with the flags as they are; anything else rejects
+ * the certificate. It cannot accept what the library refuses. NULL removes it. */
+typedef int dtls_verify(void *arg, const uint8_t *der, size_t der_len, int depth, uint32_t flags);
+int dtls_context_set_verify_callback(struct dtls_context *, dtls_verify *verify, void *arg);
+/* Application protocols, most wanted first (RFC 7301); names of 1..255 bytes, up to 16. A server refuses a client that
+ * offers only others. A count of 0 removes them. */
+int dtls_context_set_alpn(struct dtls_context *, const char *const names[], size_t count);
+
+/* Pre-shared keys (RFC 4279). With one configured, only PSK suites are enabled unless dtls_context_set_ciphers() names
+ * others. Identities are opaque bytes, 1..128 of them; keys have 1..dtls_psk_max() bytes (32 with
  * mbed TLS 2.28, 48 with 3.6). A server looks for an identity in this order: the key of set_psk, those of add_psk,
  * the file, the lookup callback. An unknown identity is answered exactly like a wrong key (RFC 4279, 2). */
 #define DTLS_PSK_IDENTITY_MAX 128
@@ -118,6 +157,10 @@ int dtls_context_set_retransmit_jitter(struct dtls_context *, int percent);
 typedef void dtls_trace(void *arg, int64_t now_ms, const char *event);
 int dtls_context_set_trace(struct dtls_context *, dtls_trace *trace, void *arg);
 
+/* Lines of an SSLKEYLOGFILE (without '\n'), which let Wireshark decrypt the session. NULL, the default: none. */
+typedef void dtls_keylog(void *arg, const char *line);
+int dtls_context_set_keylog(struct dtls_context *, dtls_keylog *log, void *arg);
+
 /* ---- connection: one association ---------------------------------------------------------------------------------
  * Over a blocking fd, calls block, retransmit while they wait, and stop at the connection's timeout with DTLS_AGAIN.
  * Over a non-blocking fd, and over a transport, they return DTLS_WANT_READ or DTLS_WANT_WRITE. A handshake and a read
@@ -138,7 +181,8 @@ struct dtls_transport {
 };
 /* Copies the struct. A server needs dtls_conn_set_client_id() before its first call. */
 struct dtls_conn *dtls_wrap_transport(struct dtls_context *, const struct dtls_transport *);
-/* Client, before the handshake: the name that the server is asked for (SNI, RFC 6066, 3); NULL: none, the default. */
+/* Client, before the handshake: the name that the server is asked for (SNI, RFC 6066, 3), and that its certificate must
+ * have; 1..255 bytes. NULL: none, the default, which CERT_REQUIRED does not accept. */
 int dtls_conn_set_hostname(struct dtls_conn *, const char *server_hostname);
 /* Server, before the handshake: what the cookie is bound to, 1..64 bytes. Default: the peer's address. */
 int dtls_conn_set_client_id(struct dtls_conn *, const void *id, size_t len);
@@ -169,6 +213,11 @@ const char *dtls_conn_error(const struct dtls_conn *); /* the first cause of fai
 int dtls_conn_error_code(const struct dtls_conn *); /* its mbed TLS code, or -errno; 0 when there is neither */
 const char *dtls_conn_cipher(const struct dtls_conn *); /* NULL before the handshake is done */
 const char *dtls_conn_version(const struct dtls_conn *); /* "DTLSv1.2"; NULL before the handshake is done */
+const char *dtls_conn_alpn(const struct dtls_conn *); /* NULL: none was agreed on */
+/* The peer's certificate in DER, or NULL where it sent none. */
+const uint8_t *dtls_conn_peer_cert(const struct dtls_conn *, size_t *len);
+/* What the verification found: MBEDTLS_X509_BADCERT_* flags, 0 when all was well; -1 when nothing was verified. */
+int64_t dtls_conn_verify_result(const struct dtls_conn *);
 /* The identity of this session (not NUL-terminated); NULL where there is none yet. */
 const uint8_t *dtls_conn_psk_identity(const struct dtls_conn *, size_t *len);
 
@@ -249,6 +298,7 @@ const uint8_t *dtls_peer_psk_identity(const struct dtls_peer *, size_t *len);
 const char *dtls_peer_error(const struct dtls_peer *);
 size_t dtls_peer_max_payload(const struct dtls_peer *);
 const char *dtls_peer_cipher(const struct dtls_peer *);
+const uint8_t *dtls_peer_cert(const struct dtls_peer *, size_t *len); /* DER, or NULL */
 /* Unique in this endpoint, never 0: equal numbers mean the same session and epoch (RFC 7252, 9.1). */
 uint64_t dtls_peer_generation(const struct dtls_peer *);
 

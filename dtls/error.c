@@ -106,6 +106,14 @@ static void say_alert(struct sentence *s)
 		    "it has no key for them",
 		    alert_name(alert));
 		return;
+	case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
+	case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
+	case MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED:
+	case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
+	case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
+	case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
+		say(s, "the peer sent the alert %s: it does not accept this side's certificate", alert_name(alert));
+		return;
 	case MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION:
 		say(s, "the peer sent the alert protocol_version: it does not speak DTLS 1.2");
 		return;
@@ -134,6 +142,15 @@ static bool say_handshake_cause(struct sentence *s, int code)
 		return true;
 	case MBEDTLS_ERR_SSL_INVALID_MAC:
 		say_mac(s);
+		return true;
+	case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
+	case MBEDTLS_ERR_X509_FATAL_ERROR:
+		if (s->a->verify_text[0] == '\0')
+			return false;
+		say(s, "%s", s->a->verify_text);
+		return true;
+	case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
+		say(s, "the client sent no certificate, and one is required");
 		return true;
 	case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
 		say(s, "the peer closed before the handshake was done");

@@ -2,8 +2,11 @@
 #ifndef MBED_H
 #define MBED_H
 
+#include <mbedtls/pk.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
+#include <mbedtls/x509_crt.h>
+#include <string.h>
 
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
 #define MBED_FIELD(name)   name
@@ -44,6 +47,95 @@ static inline unsigned char mbed_alert(const mbedtls_ssl_context *ssl)
 static inline int mbed_encrypt_then_mac(const mbedtls_ssl_context *ssl)
 {
 	return ssl->MBED_FIELD(session) != NULL && ssl->MBED_FIELD(session)->MBED_FIELD(encrypt_then_mac);
+}
+
+typedef int mbed_rng(void *, unsigned char *, size_t);
+
+static inline int mbed_parse_key(
+    mbedtls_pk_context *key, const unsigned char *bytes, size_t len, const char *password, mbed_rng *rng, void *rng_arg)
+{
+	const unsigned char *pwd = (const unsigned char *)password;
+	size_t pwd_len = password == NULL ? 0 : strlen(password);
+
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	(void)rng, (void)rng_arg;
+	return mbedtls_pk_parse_key(key, bytes, len, pwd, pwd_len);
+#else
+	return mbedtls_pk_parse_key(key, bytes, len, pwd, pwd_len, rng, rng_arg);
+#endif
+}
+
+static inline int mbed_check_pair(
+    const mbedtls_x509_crt *cert, const mbedtls_pk_context *key, mbed_rng *rng, void *rng_arg)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	(void)rng, (void)rng_arg;
+	return mbedtls_pk_check_pair(&cert->pk, key);
+#else
+	return mbedtls_pk_check_pair(&cert->pk, key, rng, rng_arg);
+#endif
+}
+
+static inline int mbed_sign(mbedtls_pk_context *key, const unsigned char *hash, size_t hash_len, unsigned char *out,
+    size_t size, size_t *len, mbed_rng *rng, void *rng_arg)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	(void)size;
+	return mbedtls_pk_sign(key, MBEDTLS_MD_SHA256, hash, hash_len, out, len, rng, rng_arg);
+#else
+	return mbedtls_pk_sign(key, MBEDTLS_MD_SHA256, hash, hash_len, out, size, len, rng, rng_arg);
+#endif
+}
+
+/* What mbed TLS tells of a session's secret: the client's random, and the master secret. */
+typedef void mbed_secret(void *arg, const unsigned char client_random[32], const unsigned char *secret, size_t len);
+struct mbed_exporter {
+	mbed_secret *secret; /* NULL: nobody wants to know */
+	void *arg;
+};
+
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+static inline int mbed_export(void *exporter, const unsigned char *secret, const unsigned char *keys, size_t mac_len,
+    size_t key_len, size_t iv_len, const unsigned char client_random[32], const unsigned char server_random[32],
+    mbedtls_tls_prf_types prf)
+{
+	struct mbed_exporter *e = exporter;
+
+	(void)keys, (void)mac_len, (void)key_len, (void)iv_len, (void)server_random, (void)prf;
+	e->secret(e->arg, client_random, secret, 48);
+	return 0;
+}
+#else
+static inline void mbed_export(void *exporter, mbedtls_ssl_key_export_type type, const unsigned char *secret,
+    size_t len, const unsigned char client_random[32], const unsigned char server_random[32], mbedtls_tls_prf_types prf)
+{
+	struct mbed_exporter *e = exporter;
+
+	(void)server_random, (void)prf;
+	if (type == MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET)
+		e->secret(e->arg, client_random, secret, len);
+}
+#endif
+
+/* 2.28 has the callback in the configuration, 3.x in the connection: both are called, one does nothing. */
+static inline void mbed_conf_export(mbedtls_ssl_config *conf, struct mbed_exporter *e)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	if (e->secret != NULL)
+		mbedtls_ssl_conf_export_keys_ext_cb(conf, mbed_export, e);
+#else
+	(void)conf, (void)e;
+#endif
+}
+
+static inline void mbed_set_export(mbedtls_ssl_context *ssl, struct mbed_exporter *e)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	(void)ssl, (void)e;
+#else
+	if (e->secret != NULL)
+		mbedtls_ssl_set_export_keys_cb(ssl, mbed_export, e);
+#endif
 }
 
 #endif

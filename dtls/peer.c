@@ -294,6 +294,11 @@ const char *dtls_peer_cipher(const struct dtls_peer *peer)
 	return peer->a->state == ASSOCIATION_HANDSHAKE ? NULL : mbedtls_ssl_get_ciphersuite(&peer->a->ssl);
 }
 
+const uint8_t *dtls_peer_cert(const struct dtls_peer *peer, size_t *len)
+{
+	return association_peer_cert(peer->a, len);
+}
+
 uint64_t dtls_peer_generation(const struct dtls_peer *peer)
 {
 	return peer->generation;

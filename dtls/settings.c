@@ -2,11 +2,14 @@
 
 #include "association.h"
 #include "error.h"
+#include "keylog.h"
 #include "mbed.h"
 
 #include <limits.h>
 #include <mbedtls/platform_util.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 /* The gate has checked the cookie of every hello that reaches mbed TLS, and never lets it write one. */
 static int no_cookie_write(void *arg, unsigned char **p, unsigned char *end, const unsigned char *id, size_t id_len)
@@ -31,9 +34,58 @@ static int configure_psk(struct settings *s)
 		mbedtls_ssl_conf_psk_cb(&s->conf, association_psk, s);
 		return 0;
 	}
+	if (s->opt.psk.fixed == NULL)
+		return 0;
 	identity = psk_table_identity(s->opt.psk.fixed, 0, &identity_len);
 	key = psk_table_find(s->opt.psk.fixed, identity, identity_len, &key_len);
 	return mbedtls_ssl_conf_psk(&s->conf, key, key_len, identity, identity_len);
+}
+
+/* SNI: the chain for the name that the client asks for, or the one for everybody. */
+static int choose_chain(void *settings, mbedtls_ssl_context *ssl, const unsigned char *name, size_t len)
+{
+	const struct settings *s = settings;
+
+	for (size_t i = 1; i < s->opt.own_count; i++) {
+		struct credentials *c = s->opt.own[i];
+
+		if (strlen(c->hostname) == len && strncasecmp(c->hostname, (const char *)name, len) == 0)
+			return mbedtls_ssl_set_hs_own_cert(ssl, &c->chain, &c->key);
+	}
+	return 0;
+}
+
+static int authmode(const struct settings *s)
+{
+	if (s->opt.verify_mode == CERT_NONE)
+		return MBEDTLS_SSL_VERIFY_NONE;
+	return settings_is_server(s) && s->opt.verify_mode == CERT_OPTIONAL ? MBEDTLS_SSL_VERIFY_OPTIONAL
+									    : MBEDTLS_SSL_VERIFY_REQUIRED;
+}
+
+static int configure_certificates(struct settings *s)
+{
+	struct trust *t = s->opt.trust;
+
+	mbedtls_ssl_conf_authmode(&s->conf, authmode(s));
+	if (t != NULL)
+		mbedtls_ssl_conf_ca_chain(&s->conf, &t->cas, t->crl_count > 0 ? &t->crls : NULL);
+	if (s->opt.own_count == 0)
+		return 0;
+	if (settings_is_server(s))
+		mbedtls_ssl_conf_sni(&s->conf, choose_chain, s);
+	return mbedtls_ssl_conf_own_cert(&s->conf, &s->opt.own[0]->chain, &s->opt.own[0]->key);
+}
+
+static int configure_alpn(struct settings *s)
+{
+	const char *name = s->opt.alpn;
+
+	for (size_t i = 0; i < s->opt.alpn_count; i++) {
+		s->alpn[i] = name;
+		name += strlen(name) + 1;
+	}
+	return s->opt.alpn_count == 0 ? 0 : mbedtls_ssl_conf_alpn_protocols(&s->conf, s->alpn);
 }
 
 static int configure(struct settings *s, struct rng *rng)
@@ -46,7 +98,10 @@ static int configure(struct settings *s, struct rng *rng)
 		return code;
 	mbed_conf_only_1_2(&s->conf);
 	mbedtls_ssl_conf_rng(&s->conf, rng_bytes, rng);
-	mbedtls_ssl_conf_ciphersuites(&s->conf, s->opt.ciphers);
+	if (s->opt.keylog != NULL)
+		s->exporter = (struct mbed_exporter){keylog_secret, s};
+	mbed_conf_export(&s->conf, &s->exporter);
+	mbedtls_ssl_conf_ciphersuites(&s->conf, options_ciphers(&s->opt));
 	mbedtls_ssl_conf_handshake_timeout(&s->conf, TIMER_UNIT_MS, INT32_MAX);
 	mbedtls_ssl_conf_dtls_badmac_limit(&s->conf, UINT_MAX); /* counts them, ends nothing */
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
@@ -56,31 +111,68 @@ static int configure(struct settings *s, struct rng *rng)
 		mbedtls_ssl_conf_dtls_cookies(&s->conf, no_cookie_write, cookie_was_checked, NULL);
 	else
 		mbedtls_ssl_conf_session_tickets(&s->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
-	return configure_psk(s);
+	code = configure_certificates(s);
+	if (code == 0)
+		code = configure_alpn(s);
+	return code == 0 ? configure_psk(s) : code;
 }
 
-static bool has_key(const struct dtls_context *ctx)
+static bool has_psk(const struct psk_sources *psk)
 {
-	const struct psk_sources *psk = &ctx->opt.psk;
-
-	if (psk->fixed != NULL)
-		return true;
-	if (ctx->opt.protocol == PROTOCOL_DTLS_CLIENT) {
-		context_fail(ctx, 0, "a client needs a pre-shared key: call dtls_context_set_psk() first");
-		return false;
-	}
-	if (psk->added == NULL && psk->file == NULL && psk->lookup == NULL) {
-		context_fail(ctx, 0,
-		    "a server needs a pre-shared key: call dtls_context_add_psk(), "
-		    "dtls_context_load_psk_file() or dtls_context_set_psk_lookup() first");
-		return false;
-	}
-	return true;
+	return psk->fixed != NULL || psk->added != NULL || psk->file != NULL || psk->lookup != NULL;
 }
 
-static struct psk_table *share(struct psk_table *table)
+/* Combinations are judged when a connection or an endpoint is made. NULL, or what is wrong. */
+static const char *judge_client(const struct options *opt)
 {
-	return table == NULL ? NULL : psk_table_ref(table);
+	if (opt->verify_mode == CERT_NONE && opt->trust != NULL)
+		return "a CA is loaded that the verify mode CERT_NONE would not use";
+	if (options_only_psk(opt))
+		return opt->psk.fixed != NULL
+			   ? NULL
+			   : "a client needs a pre-shared key, or a CA to verify the server with: call "
+			     "dtls_context_set_psk() or dtls_context_load_verify_locations() first";
+	if (opt->verify_mode != CERT_NONE && opt->trust == NULL)
+		return "CERT_REQUIRED needs a CA to verify the server with: call dtls_context_load_verify_locations(), "
+		       "or "
+		       "choose CERT_NONE";
+	return NULL;
+}
+
+static const char *judge_server(const struct options *opt)
+{
+	if (opt->verify_mode == CERT_NONE && opt->trust != NULL)
+		return "a CA is loaded that the verify mode CERT_NONE would not use";
+	if (opt->verify_mode != CERT_NONE && opt->trust == NULL)
+		return "clients are to be verified, but no CA is loaded: call dtls_context_load_verify_locations()";
+	if (!has_psk(&opt->psk) && opt->own_count == 0)
+		return "a server needs a pre-shared key or a certificate: call dtls_context_add_psk(), "
+		       "dtls_context_load_psk_file(), dtls_context_set_psk_lookup() or dtls_context_load_cert_chain() "
+		       "first";
+	return NULL;
+}
+
+void options_hold(struct options *opt)
+{
+	struct psk_table **tables[] = {&opt->psk.fixed, &opt->psk.added, &opt->psk.file};
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+		if (*tables[i] != NULL)
+			psk_table_ref(*tables[i]);
+	for (size_t i = 0; i < opt->own_count; i++)
+		credentials_ref(opt->own[i]);
+	if (opt->trust != NULL)
+		trust_ref(opt->trust);
+}
+
+void options_release(struct options *opt)
+{
+	psk_table_free(opt->psk.fixed);
+	psk_table_free(opt->psk.added);
+	psk_table_free(opt->psk.file);
+	for (size_t i = 0; i < opt->own_count; i++)
+		credentials_free(opt->own[i]);
+	trust_free(opt->trust);
 }
 
 static struct settings *build(struct dtls_context *ctx)
@@ -98,9 +190,7 @@ static struct settings *build(struct dtls_context *ctx)
 	ctx->added_sealed = true;
 	atomic_init(&s->refs, 1);
 	s->opt = ctx->opt;
-	s->opt.psk.fixed = share(s->opt.psk.fixed);
-	s->opt.psk.added = share(s->opt.psk.added);
-	s->opt.psk.file = share(s->opt.psk.file);
+	options_hold(&s->opt);
 	s->give_up_ms = timer_schedule_sum(s->opt.min_ms, s->opt.max_ms);
 	mbedtls_ssl_config_init(&s->conf);
 	code = rng_bytes(&ctx->rng, s->decoy, sizeof(s->decoy));
@@ -115,12 +205,14 @@ static struct settings *build(struct dtls_context *ctx)
 
 bool context_judge(struct dtls_context *ctx)
 {
-	bool ok;
+	const char *why;
 
 	pthread_mutex_lock(&ctx->lock);
-	ok = has_key(ctx);
+	why = ctx->opt.protocol == PROTOCOL_DTLS_SERVER ? judge_server(&ctx->opt) : judge_client(&ctx->opt);
 	pthread_mutex_unlock(&ctx->lock);
-	return ok;
+	if (why != NULL)
+		context_fail(ctx, 0, "%s", why);
+	return why == NULL;
 }
 
 struct settings *context_snapshot(struct dtls_context *ctx)
@@ -148,9 +240,7 @@ void settings_free(struct settings *s)
 	if (s == NULL || atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
 	mbedtls_ssl_config_free(&s->conf);
-	psk_table_free(s->opt.psk.fixed);
-	psk_table_free(s->opt.psk.added);
-	psk_table_free(s->opt.psk.file);
+	options_release(&s->opt);
 	mbedtls_platform_zeroize(s->decoy, sizeof(s->decoy));
 	free(s);
 }

@@ -3,7 +3,9 @@
 #define SETTINGS_H
 
 #include "cookie.h"
+#include "credentials.h"
 #include "dtls.h"
+#include "mbed.h"
 #include "psk.h"
 #include "rng.h"
 
@@ -11,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { CIPHERS_MAX = 32, CLIENT_ID_MAX = 64 };
+enum { CIPHERS_MAX = 32, CLIENT_ID_MAX = 64, KEY_PASSWORD_MAX = 128, OWN_MAX = 16, ALPN_MAX = 16, ALPN_BYTES = 512 };
 
 struct psk_sources { /* asked in this order; any may be NULL */
 	struct psk_table *fixed, *added, *file;
@@ -21,8 +23,18 @@ struct psk_sources { /* asked in this order; any may be NULL */
 
 struct options {
 	enum dtls_protocol protocol;
-	int ciphers[CIPHERS_MAX + 1]; /* ids, ended by 0 */
+	int ciphers[CIPHERS_MAX + 1]; /* ids, ended by 0; none: the defaults of the credentials */
 	struct psk_sources psk;
+	struct credentials *own[OWN_MAX]; /* the first is the one for everybody */
+	size_t own_count;
+	struct trust *trust; /* may be NULL */
+	enum dtls_verify_mode verify_mode;
+	dtls_verify *verify;
+	void *verify_arg;
+	char alpn[ALPN_BYTES]; /* names, each with its NUL, most wanted first */
+	size_t alpn_count;
+	dtls_keylog *keylog;
+	void *keylog_arg;
 	dtls_clock *clock;
 	void *clock_arg;
 	int min_ms, max_ms; /* the fixed retransmission schedule */
@@ -37,6 +49,8 @@ struct settings {
 	atomic_uint refs;
 	struct options opt;
 	int64_t give_up_ms; /* a flight unanswered for so long ends the handshake */
+	const char *alpn[ALPN_MAX + 1]; /* into opt.alpn */
+	struct mbed_exporter exporter; /* of secrets, for the key log */
 	mbedtls_ssl_config conf;
 	uint8_t decoy[32]; /* key of unknown identities: they fail like a wrong key (RFC 4279, 2) */
 };
@@ -48,9 +62,22 @@ struct dtls_context {
 	struct options opt;
 	bool added_sealed; /* opt.psk.added went into a snapshot */
 	struct settings *snapshot; /* of opt; NULL after a change */
+	char key_password[KEY_PASSWORD_MAX];
+	bool has_key_password;
 	struct rng rng;
 	struct cookie_jar cookies;
 };
+
+/* The suites that these options enable, ended by 0. */
+const int *options_ciphers(const struct options *);
+bool options_only_psk(const struct options *);
+/* Takes, and gives back, a reference to everything counted that the options point to. */
+void options_hold(struct options *);
+void options_release(struct options *);
+
+/* Setters change opt between these two; the next connection gets a snapshot of its own. */
+void context_change(struct dtls_context *);
+int context_changed(struct dtls_context *); /* DTLS_OK */
 
 /* Can a connection or an endpoint be made of these settings? False with the reason in the context's error. */
 bool context_judge(struct dtls_context *);

@@ -1,0 +1,10 @@
+/* keylog.h - lines of an SSLKEYLOGFILE, by which Wireshark decrypts what it captured. */
+#ifndef KEYLOG_H
+#define KEYLOG_H
+
+#include "settings.h"
+
+/* Told of a session's master secret; the argument is the settings. */
+mbed_secret keylog_secret;
+
+#endif

@@ -1,0 +1,10 @@
+/* verify.h - what becomes of the peer's certificate: the caller's callback, and a sentence about the first fault. */
+#ifndef VERIFY_H
+#define VERIFY_H
+
+#include "association.h"
+
+/* mbed TLS's f_vrfy; the argument is the association. */
+int verify_certificate(void *association, mbedtls_x509_crt *, int depth, uint32_t *flags);
+
+#endif
