@@ -52,6 +52,7 @@
 	X(replay) \
 	X(seeds) \
 	X(settings) \
+	X(certificates) \
 	X(story)
 /* clang-format on */
 

@@ -100,7 +100,9 @@ START_TEST(settings_client_without_a_key)
 {
 	begin(PROTOCOL_DTLS_CLIENT);
 	ck_assert_ptr_null(dtls_wrap_transport(ctx, &silent));
-	ck_assert_str_eq(dtls_context_error(ctx), "a client needs a pre-shared key: call dtls_context_set_psk() first");
+	ck_assert_str_eq(dtls_context_error(ctx),
+	    "a client needs a pre-shared key, or a CA to verify the server with: call dtls_context_set_psk() or "
+	    "dtls_context_load_verify_locations() first");
 	dtls_context_free(ctx);
 }
 END_TEST
