@@ -150,7 +150,8 @@ wrong_values_of_client_options() {
 	client_refuses 'a client has one key' --psk "$KEY" --psk other:0011
 	echo "$KEY" >"$T/psk"
 	client_refuses 'a client has one key' --psk "$KEY" --psk-file "$T/psk"
-	client_refuses 'the hostname is too long' --psk "$KEY" --hostname "$(printf '%0300d' 0)"
+	client_refuses 'a hostname has 1 to 255 bytes' --psk "$KEY" --hostname "$(printf '%0300d' 0)"
+	client_refuses 'a hostname has 1 to 255 bytes' --psk "$KEY" --hostname ''
 	client_refuses '"127.0.0.1:5685" is one argument too many' --psk "$KEY" 127.0.0.1:5685
 	refuses 2 'no server is given' "$BIN/dtls-client" --psk "$KEY"
 	refuses 2 'HOST:PORT' "$BIN/dtls-client" 127.0.0.1 --psk "$KEY"
