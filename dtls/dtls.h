@@ -1,4 +1,4 @@
-/* dtls.h - DTLS 1.2 (RFC 6347) clients and servers with pre-shared keys, on mbed TLS.
+/* dtls.h - DTLS 1.2 (RFC 6347) clients and servers with pre-shared keys or certificates, on mbed TLS.
  *
  * A context holds settings and credentials. A connection is one association made from it, over a socket or over a
  * transport of your own. An endpoint is a server for any number of peers on one UDP socket. The gate is the stateless
