@@ -97,6 +97,7 @@ static int configure(struct settings *s, struct rng *rng)
 	if (code != 0)
 		return code;
 	mbed_conf_only_1_2(&s->conf);
+	mbed_conf_groups(&s->conf);
 	mbedtls_ssl_conf_rng(&s->conf, rng_bytes, rng);
 	if (s->opt.keylog != NULL)
 		s->exporter = (struct mbed_exporter){keylog_secret, s};
