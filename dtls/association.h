@@ -1,5 +1,6 @@
-/* association.h - one secured association without I/O: datagrams are fed in, datagrams leave through a callback, time
- * is the context's clock. Connections and peers are built on it. */
+/* association.h - one secured association without I/O of its own: datagrams are fed in, datagrams leave through a
+ * callback; a stream's bytes come and leave through two; time is the context's clock. Connections and peers are built
+ * on it. */
 #ifndef ASSOCIATION_H
 #define ASSOCIATION_H
 
@@ -17,6 +18,11 @@ struct tally { /* counters that all associations of an owner share */
 /* Sends one datagram: its length; DTLS_WANT_WRITE; DTLS_AGAIN when it is lost for the reason in errno (EMSGSIZE, no
  * route, no buffers), as any datagram may be; DTLS_FAIL with errno when no other will do better. */
 typedef ssize_t association_send(void *owner, const uint8_t *datagram, size_t len);
+/* Over a stream send may take fewer bytes, and never returns DTLS_AGAIN. Recv returns 1..len bytes, 0 at the end of the
+ * stream, DTLS_WANT_READ, or DTLS_FAIL with errno. */
+typedef ssize_t association_recv(void *owner, uint8_t *buf, size_t len);
+
+struct carrier;
 
 struct association {
 	mbedtls_ssl_context ssl; /* first: mbed TLS's callbacks get it back */
@@ -24,7 +30,9 @@ struct association {
 	struct settings *settings;
 	struct timer timer;
 	struct story story;
+	const struct carrier *carrier; /* DTLS or TLS */
 	association_send *send;
+	association_recv *recv; /* TLS */
 	void *owner;
 	const struct address *peer; /* for sentences; may be NULL */
 	struct tally *tally;
@@ -41,6 +49,9 @@ struct association {
 	size_t identity_len;
 	bool identity_unknown; /* and the decoy key was used */
 
+	char *peer_name; /* of its verified certificate, as text; or NULL */
+
+	bool began; /* the handshake */
 	bool needs_hostname; /* a certificate is to be verified, and no name was given yet */
 	char hostname[HOSTNAME_MAX + 1];
 	bool verify_ran;
@@ -58,17 +69,19 @@ struct association {
 	unsigned forgeries; /* already in the tally */
 	uint64_t last_seq; /* of our encrypted records */
 	int lost_errno; /* of the last datagram that could not be sent */
-	bool send_failed; /* for good */
+	const char *broken; /* the transport, for good: what cannot be done any more, "send" or "receive" */
 
 	bool unsent; /* a record that the transport would not take at once... */
 	bool unsent_left; /* ...and took later, maybe while reading */
 	size_t unsent_len;
+	bool closing; /* a stream: close_notify was written, maybe not yet sent */
 };
 
 struct association_setup {
 	struct dtls_context *ctx;
 	struct settings *settings; /* gets a reference of its own */
 	association_send *send;
+	association_recv *recv; /* NULL for datagrams */
 	void *owner;
 	const struct address *peer;
 	struct tally *tally;
@@ -81,6 +94,8 @@ void association_free(struct association *);
 int association_set_hostname(struct association *, const char *name); /* NULL: none. 0 or an mbed TLS error */
 /* identify.c: remembers whose session this is; 0 or an mbed TLS error. */
 int association_keep_identity(struct association *, const uint8_t *identity, size_t len);
+/* identify.c: remembers the name in a verified certificate; 0 or an mbed TLS error. */
+int association_name_peer(struct association *);
 /* mbed TLS's f_psk, with the settings as argument: finds the key for an identity, or takes the decoy. */
 int association_psk(void *settings, mbedtls_ssl_context *, const unsigned char *identity, size_t len);
 
@@ -88,13 +103,14 @@ int association_psk(void *settings, mbedtls_ssl_context *, const unsigned char *
 void association_feed(struct association *, const void *datagram, size_t len);
 /* DTLS_OK when done, DTLS_WANT_READ, DTLS_WANT_WRITE, or final. Fires timers that are due when nothing is fed. */
 int association_handshake(struct association *);
-/* After the handshake: a message, DTLS_WANT_READ, DTLS_TOO_BIG (kept), or final. */
+/* After the handshake: a message, DTLS_WANT_READ, DTLS_TOO_BIG (kept), or final; over a stream 1..len bytes. */
 ssize_t association_read(struct association *, void *buf, size_t len);
 ssize_t association_write(struct association *, const void *buf, size_t len);
 /* Sends close_notify in an open session. DTLS_WANT_WRITE: repeat it; otherwise DTLS_OK. */
 int association_close(struct association *);
 size_t association_pending(const struct association *);
 const uint8_t *association_peer_cert(const struct association *, size_t *len); /* NULL: none */
+int64_t association_verify_result(const struct association *); /* -1: nothing was verified */
 size_t association_max_payload(const struct association *);
 /* More records of the last datagram wait inside. */
 bool association_has_input(const struct association *);

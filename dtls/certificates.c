@@ -93,7 +93,7 @@ int dtls_context_load_cert_chain_data(
 int dtls_context_load_cert_chain_for(
     struct dtls_context *ctx, const char *hostname, const char *certfile, const char *keyfile)
 {
-	if (ctx->opt.protocol != PROTOCOL_DTLS_SERVER)
+	if (!options_is_server(&ctx->opt))
 		return context_fail(ctx, DTLS_FAIL, "only a server has certificates for several names");
 	if (hostname[0] == '\0' || strlen(hostname) > HOSTNAME_MAX)
 		return context_fail(ctx, DTLS_FAIL, "a hostname has 1 to %d bytes", HOSTNAME_MAX);
@@ -199,6 +199,46 @@ int dtls_context_load_default_certs(struct dtls_context *ctx)
 int dtls_context_load_crl(struct dtls_context *ctx, const char *crlfile)
 {
 	return add_trust_file(ctx, trust_add_crls, crlfile);
+}
+
+int dtls_context_load_crl_data(struct dtls_context *ctx, const void *crl, size_t len)
+{
+	return add_trust(ctx, trust_add_crls, (struct bytes){crl, len}, NULL);
+}
+
+/* A copy of trust with what a file adds; NULL with the reason in the context's error. */
+static struct trust *with_file(struct dtls_context *ctx, const struct trust *from, trust_add *add, const char *path)
+{
+	char why[ERROR_MAX];
+	struct trust *t = NULL;
+	struct file f;
+
+	if (file_read(path, CREDENTIALS_FILE_MAX, &f, why, sizeof(why)) != 0) {
+		context_fail(ctx, 0, "%s", why);
+	} else {
+		t = add(from, (struct bytes){f.bytes, f.len}, why, sizeof(why));
+		if (t == NULL)
+			context_fail(ctx, 0, "%s: %s", path, why);
+	}
+	file_free(&f);
+	return t;
+}
+
+int dtls_context_replace_trust(struct dtls_context *ctx, const char *cafile, const char *crlfile)
+{
+	struct trust *t = with_file(ctx, NULL, trust_add_cas, cafile), *with_crls;
+
+	if (t != NULL && crlfile != NULL) {
+		with_crls = with_file(ctx, t, trust_add_crls, crlfile);
+		trust_free(t);
+		t = with_crls;
+	}
+	if (t == NULL)
+		return DTLS_FAIL;
+	context_change(ctx);
+	trust_free(ctx->opt.trust);
+	ctx->opt.trust = t;
+	return context_changed(ctx);
 }
 
 int dtls_context_set_verify_mode(struct dtls_context *ctx, enum dtls_verify_mode mode)

@@ -30,7 +30,7 @@ static bool is_in(const int *list, int id)
 	return *list == id && id != 0;
 }
 
-static bool has_psk(const struct options *opt)
+bool options_have_psk(const struct options *opt)
 {
 	return opt->psk.fixed != NULL || opt->psk.added != NULL || opt->psk.file != NULL || opt->psk.lookup != NULL;
 }
@@ -39,7 +39,7 @@ const int *options_ciphers(const struct options *opt)
 {
 	if (opt->ciphers[0] != 0)
 		return opt->ciphers;
-	return has_psk(opt) || (opt->own_count == 0 && opt->trust == NULL) ? psk_ciphers : certificate_ciphers;
+	return options_have_psk(opt) || (opt->own_count == 0 && opt->trust == NULL) ? psk_ciphers : certificate_ciphers;
 }
 
 bool options_only_psk(const struct options *opt)

@@ -13,6 +13,11 @@ static int refuse(struct dtls_conn *c, const char *sentence)
 	return DTLS_FAIL;
 }
 
+static bool needs_client_id(const struct dtls_conn *c)
+{
+	return conn_is_server(c) && !conn_is_stream(c);
+}
+
 /* What holds before any call: DTLS_OK to go on. */
 static int ready(struct dtls_conn *c)
 {
@@ -27,10 +32,10 @@ static int ready(struct dtls_conn *c)
 
 		if (socket_is_connected(&c->socket, &peer))
 			c->peer = peer;
-		else if (!conn_is_server(c))
+		else if (!conn_is_server(c) && !conn_is_stream(c))
 			return refuse(c, "the socket is not connected: connect() it to the server first");
 	}
-	if (!c->over_socket && conn_is_server(c) && c->client_id_len == 0)
+	if (!c->over_socket && needs_client_id(c) && c->client_id_len == 0)
 		return refuse(c, "a server over a transport needs dtls_conn_set_client_id() first");
 	return DTLS_OK;
 }
@@ -59,7 +64,7 @@ static struct dtls_conn *conn_new(struct dtls_context *ctx)
 
 static struct dtls_conn *started(struct dtls_conn *c)
 {
-	if (conn_is_server(c) || conn_start(c))
+	if (needs_client_id(c) || conn_start(c))
 		return c;
 	dtls_conn_free(c);
 	return NULL;
@@ -67,12 +72,13 @@ static struct dtls_conn *started(struct dtls_conn *c)
 
 struct dtls_conn *dtls_wrap_socket(struct dtls_context *ctx, int fd)
 {
-	struct udp_socket s;
-	const char *why = socket_prepare(&s, fd);
+	bool stream = options_is_stream(&ctx->opt);
+	struct sock s;
+	const char *why = stream ? socket_prepare_stream(&s, fd) : socket_prepare(&s, fd);
 	struct dtls_conn *c;
 
 	if (why != NULL) {
-		context_fail(ctx, 0, "descriptor %d cannot carry DTLS: %s", fd, why);
+		context_fail(ctx, 0, "descriptor %d cannot carry %s: %s", fd, stream ? "TLS" : "DTLS", why);
 		return NULL;
 	}
 	c = conn_new(ctx);
@@ -100,7 +106,7 @@ int dtls_conn_set_hostname(struct dtls_conn *c, const char *server_hostname)
 
 	if (conn_is_server(c))
 		return refuse(c, "a server has no server_hostname");
-	if (c->a->state != ASSOCIATION_HANDSHAKE || c->a->timer.outstanding)
+	if (c->a->began)
 		return refuse(c, "the hostname must be set before the handshake begins");
 	if (server_hostname != NULL && (server_hostname[0] == '\0' || strlen(server_hostname) > HOSTNAME_MAX))
 		return refuse(c, "a hostname has 1 to 255 bytes");
@@ -110,8 +116,8 @@ int dtls_conn_set_hostname(struct dtls_conn *c, const char *server_hostname)
 
 int dtls_conn_set_client_id(struct dtls_conn *c, const void *id, size_t len)
 {
-	if (!conn_is_server(c))
-		return refuse(c, "only a server's connection has a client id");
+	if (!needs_client_id(c))
+		return refuse(c, "only a DTLS server's connection has a client id");
 	if (c->a != NULL)
 		return refuse(c, "the client id must be set before the handshake begins");
 	if (len == 0 || len > CLIENT_ID_MAX)
@@ -149,7 +155,29 @@ ssize_t dtls_conn_read(struct dtls_conn *c, void *buf, size_t len)
 {
 	int status = ready(c);
 
+	if (status == DTLS_OK && conn_is_stream(c) && len == 0)
+		return refuse(c, "a stream cannot be read into a buffer of 0 bytes");
 	return status != DTLS_OK ? status : conn_run(c, conn_step_read, buf, len, conn_stop_at(c));
+}
+
+/* A stream takes one record after the other, a socket that blocks takes them all. */
+static ssize_t write_all(struct dtls_conn *c, const uint8_t *bytes, size_t len, int64_t stop_at)
+{
+	ssize_t status = DTLS_OK;
+	size_t done = 0;
+
+	while (done < len) {
+		status = association_write(c->a, bytes + done, len - done);
+		if (status > 0)
+			done += (size_t)status;
+		else if (status == DTLS_WANT_WRITE && c->over_socket && socket_blocks(&c->socket))
+			status = conn_wait(c, status, stop_at);
+		if (status < 0)
+			break;
+		if (!conn_is_stream(c) && done > 0)
+			break;
+	}
+	return done > 0 ? (ssize_t)done : status;
 }
 
 ssize_t dtls_conn_write(struct dtls_conn *c, const void *buf, size_t len)
@@ -161,14 +189,9 @@ ssize_t dtls_conn_write(struct dtls_conn *c, const void *buf, size_t len)
 		return status;
 	if (len == 0)
 		return refuse(c, "an empty message cannot be sent");
-	for (;;) {
-		status = association_write(c->a, buf, len);
-		if (status != DTLS_WANT_WRITE || !c->over_socket || !socket_blocks(&c->socket))
-			return status;
-		status = conn_wait(c, status, stop_at);
-		if (status != DTLS_OK)
-			return status;
-	}
+	if (c->a->unsent && c->a->unsent_len > len)
+		return refuse(c, "after DTLS_WANT_WRITE the same bytes must be written again: some may have left");
+	return write_all(c, buf, len, stop_at);
 }
 
 int dtls_conn_close(struct dtls_conn *c)
@@ -268,7 +291,12 @@ const uint8_t *dtls_conn_peer_cert(const struct dtls_conn *c, size_t *len)
 
 int64_t dtls_conn_verify_result(const struct dtls_conn *c)
 {
-	return c->a != NULL && c->a->verify_ran ? (int64_t)c->a->verify_flags : -1;
+	return c->a == NULL ? -1 : association_verify_result(c->a);
+}
+
+const char *dtls_conn_peer_name(const struct dtls_conn *c)
+{
+	return c->a == NULL ? NULL : c->a->peer_name;
 }
 
 const uint8_t *dtls_conn_psk_identity(const struct dtls_conn *c, size_t *len)

@@ -1,5 +1,5 @@
-/* conn.h - one connection over a socket or a transport: conn.c has its calls, conn_loop.c the loop that they go through.
- */
+/* conn.h - one connection over a socket or a transport: conn.c has its calls, conn_loop.c the loop that they go through,
+ * conn_stream.c the way of a stream's bytes. */
 #ifndef CONN_H
 #define CONN_H
 
@@ -13,7 +13,7 @@ struct dtls_conn {
 	struct tally tally;
 
 	bool over_socket;
-	struct udp_socket socket;
+	struct sock socket;
 	struct dtls_transport transport;
 	struct address peer, local; /* peer unset: not known yet */
 
@@ -34,6 +34,11 @@ static inline bool conn_is_server(const struct dtls_conn *c)
 	return settings_is_server(c->settings);
 }
 
+static inline bool conn_is_stream(const struct dtls_conn *c)
+{
+	return settings_is_stream(c->settings);
+}
+
 static inline int64_t conn_now(const struct dtls_conn *c)
 {
 	return options_now(&c->settings->opt);
@@ -43,6 +48,10 @@ static inline int64_t conn_now(const struct dtls_conn *c)
 int conn_fail(struct dtls_conn *, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Makes the association, in place of an unfinished one; false with the reason in the context's error. */
 bool conn_start(struct dtls_conn *);
+
+/* An association's callbacks, with the connection as owner. */
+association_send conn_stream_send;
+association_recv conn_stream_recv;
 
 /* What a call does each time something was fed, or the timers may fire. */
 typedef ssize_t conn_step(struct dtls_conn *, void *buf, size_t len);

@@ -70,7 +70,8 @@ bool conn_start(struct dtls_conn *c)
 {
 	struct association_setup setup = {.ctx = c->ctx,
 	    .settings = c->settings,
-	    .send = send_datagram,
+	    .send = conn_is_stream(c) ? conn_stream_send : send_datagram,
+	    .recv = conn_is_stream(c) ? conn_stream_recv : NULL,
 	    .owner = c,
 	    .peer = c->over_socket ? &c->peer : NULL,
 	    .tally = &c->tally};
@@ -215,6 +216,8 @@ ssize_t conn_drain(struct dtls_conn *c, conn_step *what, void *buf, size_t len)
 	ssize_t status = DTLS_WANT_READ;
 	bool more = true;
 
+	if (conn_is_stream(c))
+		return what(c, buf, len);
 	for (int i = 0; status == DTLS_WANT_READ && more && i < ROUNDS_AT_ONCE; i++) {
 		status = feed_some(c, what, buf, len, &more);
 		if (status == DTLS_WANT_READ)

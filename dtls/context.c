@@ -97,7 +97,7 @@ static void set_defaults(struct options *opt, enum dtls_protocol protocol)
 	    .max_ms = DEFAULT_MAX_MS,
 	    .jitter_percent = -1,
 	    .mtu = DEFAULT_MTU};
-	opt->verify_mode = protocol == PROTOCOL_DTLS_CLIENT ? CERT_REQUIRED : CERT_NONE;
+	opt->verify_mode = options_is_server(opt) ? CERT_NONE : CERT_REQUIRED;
 }
 
 struct dtls_context *dtls_context_new(enum dtls_protocol protocol)
@@ -106,10 +106,10 @@ struct dtls_context *dtls_context_new(enum dtls_protocol protocol)
 	char name[ERROR_NAME_MAX];
 	int code;
 
-	if (protocol != PROTOCOL_DTLS_CLIENT && protocol != PROTOCOL_DTLS_SERVER) {
+	if ((unsigned)protocol > PROTOCOL_DTLS_SERVER) {
 		context_fail(NULL, 0,
-		    "protocol %d is not one that this version implements: use PROTOCOL_DTLS_CLIENT or "
-		    "PROTOCOL_DTLS_SERVER",
+		    "protocol %d is none of PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, "
+		    "PROTOCOL_DTLS_CLIENT, PROTOCOL_DTLS_SERVER",
 		    (int)protocol);
 		return NULL;
 	}
@@ -166,7 +166,7 @@ int context_changed(struct dtls_context *ctx)
 
 static bool is_server(const struct dtls_context *ctx)
 {
-	return ctx->opt.protocol == PROTOCOL_DTLS_SERVER;
+	return options_is_server(&ctx->opt);
 }
 
 /* ---- pre-shared keys ---- */
@@ -283,7 +283,31 @@ int dtls_context_set_psk_lookup(struct dtls_context *ctx, dtls_psk_lookup *looku
 	return context_changed(ctx);
 }
 
-/* ---- times and sizes ---- */
+/* ---- versions, times and sizes ---- */
+
+int dtls_context_set_max_version(struct dtls_context *ctx, enum dtls_version version)
+{
+	int ids[MBED_1_3_CIPHERS];
+
+	if (version != DTLS_VERSION_1_2 && version != DTLS_VERSION_1_3)
+		return context_fail(ctx, DTLS_FAIL, "version %d is neither 1.2 nor 1.3", (int)version);
+	if (version == DTLS_VERSION_1_3 && !options_is_stream(&ctx->opt))
+		return context_fail(ctx, DTLS_FAIL, "DTLS 1.3 is not in mbed TLS: DTLS 1.2 is the newest there is");
+	if (version == DTLS_VERSION_1_3 && mbed_1_3_ciphers(ids) == 0)
+		return context_fail(
+		    ctx, DTLS_FAIL, "TLS 1.3 needs mbed TLS 3.6.6 or later, and this is %s", dtls_mbedtls_version());
+	context_change(ctx);
+	ctx->opt.max_version = version;
+	return context_changed(ctx);
+}
+
+/* A stream has no datagrams to size, and resends nothing. */
+static bool only_for_datagrams(const struct dtls_context *ctx, const char *what)
+{
+	if (options_is_stream(&ctx->opt))
+		context_fail(ctx, 0, "%s is a setting for DTLS: this context is for TLS", what);
+	return !options_is_stream(&ctx->opt);
+}
 
 int dtls_context_set_clock(struct dtls_context *ctx, dtls_clock *now_ms, void *arg)
 {
@@ -307,6 +331,8 @@ int dtls_context_set_handshake_timeout(struct dtls_context *ctx, int min_ms, int
 
 int dtls_context_set_mtu(struct dtls_context *ctx, size_t mtu)
 {
+	if (!only_for_datagrams(ctx, "an MTU"))
+		return DTLS_FAIL;
 	if (mtu < MTU_MIN || mtu > MTU_MAX)
 		return context_fail(ctx, DTLS_FAIL, "an MTU of %zu is not within %d..%d bytes", mtu, MTU_MIN, MTU_MAX);
 	context_change(ctx);
@@ -316,6 +342,8 @@ int dtls_context_set_mtu(struct dtls_context *ctx, size_t mtu)
 
 int dtls_context_set_retransmit(struct dtls_context *ctx, enum dtls_retransmit how)
 {
+	if (!only_for_datagrams(ctx, "retransmission"))
+		return DTLS_FAIL;
 	if (how != DTLS_RETRANSMIT_ADAPTIVE && how != DTLS_RETRANSMIT_FIXED)
 		return context_fail(ctx, DTLS_FAIL, "retransmission %d is neither adaptive nor fixed", (int)how);
 	context_change(ctx);
@@ -325,6 +353,8 @@ int dtls_context_set_retransmit(struct dtls_context *ctx, enum dtls_retransmit h
 
 int dtls_context_set_retransmit_jitter(struct dtls_context *ctx, int percent)
 {
+	if (!only_for_datagrams(ctx, "the jitter of retransmissions"))
+		return DTLS_FAIL;
 	if (percent < 0 || percent > 50)
 		return context_fail(ctx, DTLS_FAIL, "a jitter of %d percent is not within 0..50", percent);
 	context_change(ctx);

@@ -1,17 +1,19 @@
-/* dtls.h - DTLS 1.2 (RFC 6347) clients and servers with pre-shared keys or certificates, on mbed TLS.
+/* dtls.h - DTLS 1.2 (RFC 6347) and TLS (RFC 5246) clients and servers with pre-shared keys or certificates, on mbed TLS.
  *
  * A context holds settings and credentials. A connection is one association made from it, over a socket or over a
- * transport of your own. An endpoint is a server for any number of peers on one UDP socket. The gate is the stateless
- * cookie exchange that both use, for programs that do their own demultiplexing.
+ * transport of your own: datagrams for DTLS, a stream for TLS. An endpoint is a DTLS server for any number of peers on
+ * one UDP socket. The gate is the stateless cookie exchange that both use, for programs that do their own
+ * demultiplexing.
  *
  * Conventions, so that the declarations need not repeat them:
  *  - Times are int64_t milliseconds on the context's monotonic clock; lengths are bytes.
  *  - Pointers must not be NULL unless stated. Every *_free accepts NULL.
  *  - A function that can fail returns a negative enum dtls_status and leaves one sentence in the matching *_error().
  *    The first, most specific cause wins. Functions that return a pointer return NULL when they fail.
- *  - Nothing is silently ignored: a setting that this build or DTLS 1.2 cannot honour fails when it is made, and a
+ *  - Nothing is silently ignored: a setting that this build or the protocol cannot honour fails when it is made, and a
  *    combination of settings is judged when a connection or an endpoint is made from them.
- *  - Messages have 1..max_payload bytes. An empty record is never delivered, and sending 0 bytes is refused.
+ *  - Messages have 1..max_payload bytes. An empty record is never delivered, and sending 0 bytes is refused. A stream has
+ *    no messages: its reads and writes move any number of bytes, and may move fewer than were asked for.
  *  - Threads: a context may be shared (its setters lock; its callbacks may run concurrently). A connection or an
  *    endpoint belongs to one thread at a time.
  *  - fork(): the child gets fresh randomness from every context, and no session: a connection made before the fork
@@ -29,7 +31,7 @@
 extern "C" {
 #endif
 
-/* The side and the protocol of a context. This version implements the two DTLS ones. */
+/* The side and the protocol of a context. */
 enum dtls_protocol { PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, PROTOCOL_DTLS_CLIENT, PROTOCOL_DTLS_SERVER };
 
 /* Whose certificate must verify. CERT_OPTIONAL: a server asks for one and does without, but one that is offered must
@@ -41,7 +43,8 @@ enum dtls_status {
 	DTLS_FAIL = -1, /* final for this object; the cause is in *_error() */
 	DTLS_WANT_READ = -2, /* poll for input, or until the timeout */
 	DTLS_WANT_WRITE = -3, /* poll for output, then repeat the call */
-	DTLS_CLOSED = -4, /* the peer sent close_notify; as an endpoint's event: the peer has ended */
+	DTLS_CLOSED = -4, /* the peer sent close_notify; as an endpoint's event: the peer has ended. A stream that ends
+	                   * without it was cut off: DTLS_FAIL */
 	DTLS_TIMEDOUT = -5, /* final: the handshake's deadline passed */
 	DTLS_TOO_BIG = -6, /* does not fit one datagram, or the caller's buffer; nothing was sent or lost */
 	DTLS_CONNECTED = -7, /* an endpoint's event: this peer has finished its handshake */
@@ -61,8 +64,8 @@ const char *dtls_mbedtls_version(void);
  * A connection keeps the settings that it was made with. Later changes (new keys, a reloaded PSK file) apply to later
  * connections and handshakes: that is how credentials are rotated without dropping peers. */
 
-/* NULL: out of memory, no randomness, or a protocol that this version does not implement; dtls_context_error(NULL)
- * has the sentence. The caller owns one reference. */
+/* NULL: out of memory, no randomness, or no such protocol; dtls_context_error(NULL) has the sentence. The caller owns one
+ * reference. */
 struct dtls_context *dtls_context_new(enum dtls_protocol protocol);
 struct dtls_context *dtls_context_ref(struct dtls_context *ctx); /* one more reference; returns ctx */
 void dtls_context_free(struct dtls_context *ctx); /* gives one reference back */
@@ -70,9 +73,14 @@ void dtls_context_free(struct dtls_context *ctx); /* gives one reference back */
  * next failing call. ctx may be NULL: the last failure of dtls_context_new(). */
 const char *dtls_context_error(const struct dtls_context *ctx);
 
+/* The newest version to offer or accept; 1.2, the default, is also the oldest. TLS 1.3 (RFC 8446) needs a stream and
+ * mbed TLS 3.6: it fails for DTLS, which mbed TLS has no 1.3 of, and with mbed TLS 2.28. */
+enum dtls_version { DTLS_VERSION_1_2, DTLS_VERSION_1_3 };
+int dtls_context_set_max_version(struct dtls_context *, enum dtls_version version);
 /* The suites to offer or accept, most wanted first. IANA names with '_' or '-'. AEAD suites, and by name only CBC
  * suites with SHA-2, which then insist on encrypt-then-MAC (RFC 7366). Fails for an unknown, unsafe or repeated
- * name and for a count of 0. Default: dtls_context_get_ciphers() of a new context. */
+ * name and for a count of 0. Default: dtls_context_get_ciphers() of a new context. They are those of 1.2: under 1.3,
+ * where it was allowed, mbed TLS's own are offered beside them. */
 int dtls_context_set_ciphers(struct dtls_context *, const char *const names[], size_t count);
 /* Stores up to max names (static strings, spelled with '-') in order and returns how many are enabled. names may be
  * NULL when max is 0. */
@@ -100,6 +108,9 @@ int dtls_context_load_verify_data(struct dtls_context *, const void *cadata, siz
 int dtls_context_load_default_certs(struct dtls_context *);
 /* Revocation lists for CAs that are loaded; repeated calls add. */
 int dtls_context_load_crl(struct dtls_context *, const char *crlfile);
+int dtls_context_load_crl_data(struct dtls_context *, const void *crl, size_t len);
+/* The CAs and CRLs of these files in place of all that were loaded; crlfile may be NULL. */
+int dtls_context_replace_trust(struct dtls_context *, const char *cafile, const char *crlfile);
 /* Default: CERT_REQUIRED for clients, CERT_NONE for servers. */
 int dtls_context_set_verify_mode(struct dtls_context *, enum dtls_verify_mode mode);
 enum dtls_verify_mode dtls_context_verify_mode(const struct dtls_context *);
@@ -141,7 +152,8 @@ typedef int64_t dtls_clock(void *arg);
 int dtls_context_set_clock(struct dtls_context *, dtls_clock *now_ms, void *arg);
 /* First retransmission after min_ms, doubling up to max_ms (RFC 6347, 4.2.4.1), 1 <= min_ms <= max_ms <= 3,600,000.
  * Default 1000, 60000. A flight that stays unanswered for the sum of that schedule (123 s by default) ends the
- * handshake with DTLS_TIMEDOUT, under either kind of retransmission. */
+ * handshake with DTLS_TIMEDOUT, under either kind of retransmission. Over a stream nothing is resent, and the whole
+ * handshake ends by that sum. */
 int dtls_context_set_handshake_timeout(struct dtls_context *, int min_ms, int max_ms);
 /* Bytes of UDP payload that a record or a flight may fill; 256..16384, default 1200. */
 int dtls_context_set_mtu(struct dtls_context *, size_t mtu);
@@ -162,6 +174,8 @@ typedef void dtls_keylog(void *arg, const char *line);
 int dtls_context_set_keylog(struct dtls_context *, dtls_keylog *log, void *arg);
 
 /* ---- connection: one association ---------------------------------------------------------------------------------
+ * What is said of datagrams, flights and cookies holds for DTLS; a TLS connection has none of them.
+ *
  * Over a blocking fd, calls block, retransmit while they wait, and stop at the connection's timeout with DTLS_AGAIN.
  * Over a non-blocking fd, and over a transport, they return DTLS_WANT_READ or DTLS_WANT_WRITE. A handshake and a read
  * drain the input, then fire the timers that are due. A peer that has lost the last flight of a handshake gets it again
@@ -170,21 +184,23 @@ int dtls_context_set_keylog(struct dtls_context *, dtls_keylog *log, void *arg);
  * A client's socket must be connect()ed before the handshake. A server's may be, or not: then the first address that
  * returns a valid cookie (RFC 6347, 4.2.1) becomes the peer, and datagrams from others go through the gate. */
 
-/* Borrows fd, a UDP socket; the caller closes it. NULL: the cause is in dtls_context_error(). */
+/* Borrows fd, a UDP socket for DTLS, a stream socket (TCP, or AF_UNIX) for TLS; the caller closes it. A TLS client's
+ * may still be connecting when it does not block. NULL: the cause is in dtls_context_error(). */
 struct dtls_conn *dtls_wrap_socket(struct dtls_context *, int fd);
 /* send takes one datagram and returns len, DTLS_WANT_WRITE or DTLS_FAIL. recv stores one datagram and returns its
- * length, DTLS_WANT_READ or DTLS_FAIL; what is longer than len is cut. Neither may block. */
+ * length, DTLS_WANT_READ or DTLS_FAIL; what is longer than len is cut. Over a stream both move 1..len bytes and return
+ * how many; recv returns 0 at the end of the stream. Neither may block. */
 struct dtls_transport {
 	ssize_t (*send)(void *arg, const void *buf, size_t len);
 	ssize_t (*recv)(void *arg, void *buf, size_t len);
 	void *arg;
 };
-/* Copies the struct. A server needs dtls_conn_set_client_id() before its first call. */
+/* Copies the struct. A DTLS server needs dtls_conn_set_client_id() before its first call. */
 struct dtls_conn *dtls_wrap_transport(struct dtls_context *, const struct dtls_transport *);
 /* Client, before the handshake: the name that the server is asked for (SNI, RFC 6066, 3), and that its certificate must
  * have; 1..255 bytes. NULL: none, the default, which CERT_REQUIRED does not accept. */
 int dtls_conn_set_hostname(struct dtls_conn *, const char *server_hostname);
-/* Server, before the handshake: what the cookie is bound to, 1..64 bytes. Default: the peer's address. */
+/* DTLS server, before the handshake: what the cookie is bound to, 1..64 bytes. Default: the peer's address. */
 int dtls_conn_set_client_id(struct dtls_conn *, const void *id, size_t len);
 /* Limits each blocking call, in ms; -1, the default: no limit. When it passes, or a signal was caught, the call
  * returns DTLS_AGAIN. */
@@ -192,10 +208,11 @@ int dtls_conn_set_timeout(struct dtls_conn *, int64_t ms);
 /* DTLS_OK once the handshake is done; read and write imply it. A failed handshake has sent its fatal alert. */
 int dtls_conn_handshake(struct dtls_conn *);
 /* One message: its length, or a negative status. DTLS_TOO_BIG: buf is too small, dtls_conn_pending() tells the size and
- * the message is kept. DTLS_CLOSED: the peer has closed. */
+ * the message is kept. DTLS_CLOSED: the peer has closed. Over a stream: 1..len bytes, as many as there are. */
 ssize_t dtls_conn_read(struct dtls_conn *, void *buf, size_t len);
 /* One message in one datagram: len, or a negative status. DTLS_TOO_BIG: more than dtls_conn_max_payload(), or more
- * than the path takes (EMSGSIZE). */
+ * than the path takes (EMSGSIZE). Over a stream: 1..len bytes were taken; all of them where the fd blocks, unless the
+ * timeout passed. After DTLS_WANT_WRITE repeat the call with the same bytes: some may have left. */
 ssize_t dtls_conn_write(struct dtls_conn *, const void *buf, size_t len);
 /* Sends close_notify once; DTLS_OK also when there is no session, or the peer is gone. DTLS_WANT_WRITE over what does
  * not block: repeat it. */
@@ -205,17 +222,21 @@ void dtls_conn_free(struct dtls_conn *); /* silent: nothing is sent */
 int dtls_conn_timeout(const struct dtls_conn *);
 /* For callers that make no other call when the timeout passes. DTLS_OK, or the final status. */
 int dtls_conn_handle_timeout(struct dtls_conn *);
-/* Bytes of the largest message; 0 before the handshake is done. */
+/* Bytes of the largest message, over a stream of the largest record; 0 before the handshake is done. */
 size_t dtls_conn_max_payload(const struct dtls_conn *);
 /* Bytes of a received message that read() returns without asking the transport. */
 size_t dtls_conn_pending(const struct dtls_conn *);
 const char *dtls_conn_error(const struct dtls_conn *); /* the first cause of failure, "" before; valid until freed */
 int dtls_conn_error_code(const struct dtls_conn *); /* its mbed TLS code, or -errno; 0 when there is neither */
 const char *dtls_conn_cipher(const struct dtls_conn *); /* NULL before the handshake is done */
-const char *dtls_conn_version(const struct dtls_conn *); /* "DTLSv1.2"; NULL before the handshake is done */
+const char *dtls_conn_version(
+    const struct dtls_conn *); /* "DTLSv1.2", "TLSv1.2" or "TLSv1.3"; NULL before it is done */
 const char *dtls_conn_alpn(const struct dtls_conn *); /* NULL: none was agreed on */
 /* The peer's certificate in DER, or NULL where it sent none. */
 const uint8_t *dtls_conn_peer_cert(const struct dtls_conn *, size_t *len);
+/* The common name in the peer's certificate, or the whole subject where that has none, what is not printable ASCII as
+ * \xHH; NULL where no certificate was verified. */
+const char *dtls_conn_peer_name(const struct dtls_conn *);
 /* What the verification found: MBEDTLS_X509_BADCERT_* flags, 0 when all was well; -1 when nothing was verified. */
 int64_t dtls_conn_verify_result(const struct dtls_conn *);
 /* The identity of this session (not NUL-terminated); NULL where there is none yet. */
@@ -298,7 +319,10 @@ const uint8_t *dtls_peer_psk_identity(const struct dtls_peer *, size_t *len);
 const char *dtls_peer_error(const struct dtls_peer *);
 size_t dtls_peer_max_payload(const struct dtls_peer *);
 const char *dtls_peer_cipher(const struct dtls_peer *);
+const char *dtls_peer_alpn(const struct dtls_peer *); /* NULL: none was agreed on */
 const uint8_t *dtls_peer_cert(const struct dtls_peer *, size_t *len); /* DER, or NULL */
+const char *dtls_peer_name(const struct dtls_peer *); /* as dtls_conn_peer_name() */
+int64_t dtls_peer_verify_result(const struct dtls_peer *); /* as dtls_conn_verify_result() */
 /* Unique in this endpoint, never 0: equal numbers mean the same session and epoch (RFC 7252, 9.1). */
 uint64_t dtls_peer_generation(const struct dtls_peer *);
 

@@ -391,7 +391,7 @@ static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct
 
 struct dtls_endpoint *dtls_endpoint_new(struct dtls_context *ctx, int fd, const struct dtls_limits *limits)
 {
-	struct udp_socket s;
+	struct sock s;
 	const char *why = socket_prepare(&s, fd);
 	struct dtls_endpoint *ep;
 

@@ -16,7 +16,7 @@ struct dtls_endpoint {
 	struct dtls_limits limits;
 
 	bool over_socket;
-	struct udp_socket socket;
+	struct sock socket;
 	struct dtls_datagrams datagrams;
 	struct outbox outbox;
 

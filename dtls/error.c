@@ -68,7 +68,8 @@ char *error_bytes(const void *bytes, size_t len, char *text, size_t size)
 
 struct sentence { /* what the causes below are told about */
 	const struct association *a;
-	bool server;
+	bool server, stream;
+	const char *protocol;
 	char identity[160];
 	char cause[400];
 };
@@ -115,7 +116,7 @@ static void say_alert(struct sentence *s)
 		say(s, "the peer sent the alert %s: it does not accept this side's certificate", alert_name(alert));
 		return;
 	case MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION:
-		say(s, "the peer sent the alert protocol_version: it does not speak DTLS 1.2");
+		say(s, "the peer sent the alert protocol_version: it does not speak %s 1.2", s->protocol);
 		return;
 	default:
 		break;
@@ -155,11 +156,18 @@ static bool say_handshake_cause(struct sentence *s, int code)
 	case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
 		say(s, "the peer closed before the handshake was done");
 		return true;
+	case MBEDTLS_ERR_SSL_CONN_EOF:
+		say(s, "the peer ended the connection in the middle of it, and sent no alert that says why");
+		return true;
+	case MBEDTLS_ERR_SSL_INVALID_RECORD:
+		if (s->stream)
+			say(s, "what the peer sent is not TLS: is this the right port?");
+		return s->stream;
 	case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
 		say(s, "the peer sent a message out of turn");
 		return true;
 	case MBED_ERR_VERSION:
-		say(s, "the peer does not speak DTLS 1.2");
+		say(s, "the peer does not speak %s 1.2", s->protocol);
 		return true;
 	case MBED_ERR_NO_CIPHER:
 		say(s, "none of the peer's cipher suites is enabled here%s", s->server ? "" : ", or it chose another");
@@ -171,7 +179,9 @@ static bool say_handshake_cause(struct sentence *s, int code)
 
 static void begin(struct sentence *s, struct association *a)
 {
-	*s = (struct sentence){.a = a, .server = settings_is_server(a->settings)};
+	*s = (struct sentence){
+	    .a = a, .server = settings_is_server(a->settings), .stream = settings_is_stream(a->settings)};
+	s->protocol = s->stream ? "TLS" : "DTLS";
 	if (a->identity != NULL)
 		error_bytes(a->identity, a->identity_len, s->identity, sizeof(s->identity));
 }
@@ -188,17 +198,38 @@ static void finish(const struct sentence *s, struct association *a, const char *
 		snprintf(a->error, sizeof(a->error), "%s with %s failed: %s (%s)", stage, peer, s->cause, name);
 }
 
+static void say_session_cause(struct sentence *s, int code)
+{
+	char prose[128];
+
+	switch (code) {
+	case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+		/* A server of TLS 1.3 judges the client after that has finished. */
+		if (mbed_is_1_3(&s->a->ssl))
+			say_alert(s);
+		else
+			say(s, "the peer sent the alert %u %s", s->a->alert, alert_name(s->a->alert));
+		break;
+	case MBEDTLS_ERR_SSL_CONN_EOF:
+		say(s, "it was cut off: the stream ended without close_notify, so the end of what the peer said may be "
+		       "missing");
+		break;
+	default:
+		mbedtls_strerror(code, prose, sizeof(prose));
+		say(s, "%s", prose);
+	}
+}
+
 void error_explain(struct association *a, const char *stage)
 {
-	char name[ERROR_NAME_MAX], prose[128];
+	char name[ERROR_NAME_MAX];
 	struct sentence s;
 
 	begin(&s, a);
 	if (error_is_memory(a->code)) {
 		say(&s, "out of memory");
 	} else if (a->state != ASSOCIATION_HANDSHAKE || !say_handshake_cause(&s, a->code)) {
-		mbedtls_strerror(a->code, prose, sizeof(prose));
-		say(&s, "%s", a->code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? "the peer sent a fatal alert" : prose);
+		say_session_cause(&s, a->code);
 	}
 	finish(&s, a, stage, error_name(a->code, name));
 }
@@ -212,12 +243,15 @@ void error_explain_timeout(struct association *a)
 	if (a->lost_errno != 0)
 		say(&s, "no answer within %lld.%03lld s; the last send said: %s", seconds, ms, strerror(a->lost_errno));
 	else if (!a->heard)
-		say(&s, "nothing was received within %lld.%03lld s: is a DTLS server listening there?", seconds, ms);
+		say(&s, "nothing was received within %lld.%03lld s: is a %s server listening there?", seconds, ms,
+		    s.protocol);
 	else if (a->finished_sent && s.identity[0] != '\0' && !s.server)
 		say(&s,
 		    "the peer fell silent after this side's Finished: the path may be bad, but some servers also stay "
 		    "silent when the pre-shared key for identity \"%s\" differs or is unknown",
 		    s.identity);
+	else if (s.stream)
+		say(&s, "it was not done within %lld.%03lld s", seconds, ms);
 	else
 		say(&s, "the peer fell silent for %lld.%03lld s in the middle of it", seconds, ms);
 	finish(&s, a, "handshake", NULL);

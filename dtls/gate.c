@@ -33,7 +33,7 @@ enum dtls_hello dtls_hello_check(struct dtls_context *ctx, const void *client_id
 
 	*reply_len = 0;
 	if (ctx->opt.protocol != PROTOCOL_DTLS_SERVER) {
-		context_fail(ctx, 0, "a client context has no gate");
+		context_fail(ctx, 0, "only a context of PROTOCOL_DTLS_SERVER has a gate");
 		return DTLS_HELLO_DROP;
 	}
 	if (client_id_len == 0 || client_id_len > CLIENT_ID_MAX) {

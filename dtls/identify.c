@@ -1,8 +1,11 @@
 #include "association.h"
 
+#include <mbedtls/oid.h>
 #include <mbedtls/platform_util.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PEER_NAME_MAX = 512 };
 
 int association_keep_identity(struct association *a, const uint8_t *identity, size_t len)
 {
@@ -13,6 +16,32 @@ int association_keep_identity(struct association *a, const uint8_t *identity, si
 		return MBEDTLS_ERR_SSL_ALLOC_FAILED;
 	memcpy(a->identity, identity, a->identity_len);
 	return 0;
+}
+
+static const mbedtls_x509_name *common_name(const mbedtls_x509_crt *cert)
+{
+	for (const mbedtls_x509_name *n = &cert->subject; n != NULL; n = n->next)
+		if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &n->oid) == 0)
+			return n;
+	return NULL;
+}
+
+int association_name_peer(struct association *a)
+{
+	const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&a->ssl);
+	const mbedtls_x509_name *cn = cert == NULL ? NULL : common_name(cert);
+	char subject[PEER_NAME_MAX] = "", name[PEER_NAME_MAX];
+
+	if (cert == NULL || a->settings->opt.verify_mode == CERT_NONE)
+		return 0;
+	if (cn != NULL) {
+		error_bytes(cn->val.p, cn->val.len, name, sizeof(name));
+	} else {
+		mbedtls_x509_dn_gets(subject, sizeof(subject), &cert->subject);
+		error_bytes(subject, strlen(subject), name, sizeof(name));
+	}
+	a->peer_name = strdup(name);
+	return a->peer_name == NULL ? MBEDTLS_ERR_SSL_ALLOC_FAILED : 0;
 }
 
 int association_psk(void *settings, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RANDOM = 32, SECRET_MAX = 64 };
+enum { LABEL_MAX = 40, RANDOM = 32, SECRET_MAX = 64 };
 
 static char *put_hex(char *at, const unsigned char *bytes, size_t len)
 {
@@ -17,11 +17,12 @@ static char *put_hex(char *at, const unsigned char *bytes, size_t len)
 	return at;
 }
 
-void keylog_secret(void *settings, const unsigned char client_random[RANDOM], const unsigned char *secret, size_t len)
+void keylog_secret(void *settings, const char *label, const unsigned char client_random[RANDOM],
+    const unsigned char *secret, size_t len)
 {
 	const struct settings *s = settings;
-	char line[sizeof("CLIENT_RANDOM ") + 2 * RANDOM + 1 + 2 * SECRET_MAX];
-	char *at = line + sprintf(line, "CLIENT_RANDOM ");
+	char line[LABEL_MAX + 1 + 2 * RANDOM + 1 + 2 * SECRET_MAX + 1];
+	char *at = line + snprintf(line, LABEL_MAX, "%s ", label);
 
 	if (len > SECRET_MAX)
 		return;

@@ -4,7 +4,7 @@
 
 #include "settings.h"
 
-/* Told of a session's master secret; the argument is the settings. */
+/* Told of each secret of a session; the argument is the settings. */
 mbed_secret keylog_secret;
 
 #endif

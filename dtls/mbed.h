@@ -6,6 +6,7 @@
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
+#include <stdbool.h>
 #include <string.h>
 
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
@@ -20,15 +21,82 @@
 #define MBED_ERR_NO_CIPHER MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
 #endif
 
+/* TLS 1.3 draws from a generator of mbed TLS's own, which only 3.6.6 and later can reseed after fork(). */
+#if MBEDTLS_VERSION_NUMBER >= 0x03060600 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
+#include <psa/crypto.h>
+#define MBED_1_3 1
+#else
+#define MBED_1_3 0
+#endif
+
+enum { MBED_1_3_CIPHERS = 5 };
+/* The suites of TLS 1.3, most wanted first; none where mbed TLS has no TLS 1.3. Returns how many. */
+static inline size_t mbed_1_3_ciphers(int ids[MBED_1_3_CIPHERS])
+{
+#if MBED_1_3
+	static const int all[MBED_1_3_CIPHERS] = {MBEDTLS_TLS1_3_AES_128_GCM_SHA256, MBEDTLS_TLS1_3_AES_128_CCM_SHA256,
+	    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256, MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+	    MBEDTLS_TLS1_3_AES_128_CCM_8_SHA256};
+
+	memcpy(ids, all, sizeof(all));
+	return MBED_1_3_CIPHERS;
+#else
+	(void)ids;
+	return 0;
+#endif
+}
+
+/* In a child, before it draws anything. */
+static inline void mbed_after_fork(void)
+{
+#if MBED_1_3
+	psa_random_deplete(); /* fails where that generator was never used */
+#endif
+}
+
 /* RFC 9325, 3.1: nothing below (D)TLS 1.2; DTLS 1.3 does not exist in mbed TLS. */
-static inline void mbed_conf_only_1_2(mbedtls_ssl_config *conf)
+static inline void mbed_conf_versions(mbedtls_ssl_config *conf, bool with_1_3)
 {
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
+	(void)with_1_3;
 	mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
 	mbedtls_ssl_conf_max_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
 #else
 	mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
-	mbedtls_ssl_conf_max_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
+	mbedtls_ssl_conf_max_tls_version(conf, with_1_3 ? MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2);
+#endif
+}
+
+/* How TLS 1.3 may agree on keys (RFC 8446, 2.2); always with forward secrecy. */
+static inline void mbed_conf_1_3_keys(mbedtls_ssl_config *conf, bool certificates, bool psk)
+{
+#if MBED_1_3
+	mbedtls_ssl_conf_tls13_key_exchange_modes(
+	    conf, (certificates ? MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL : 0) |
+		      (psk ? MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL : 0));
+#else
+	(void)conf, (void)certificates, (void)psk;
+#endif
+}
+
+static inline bool mbed_is_1_3(const mbedtls_ssl_context *ssl)
+{
+#if MBED_1_3
+	return ssl->MBED_FIELD(tls_version) == MBEDTLS_SSL_VERSION_TLS1_3;
+#else
+	(void)ssl;
+	return false;
+#endif
+}
+
+/* A read that met a ticket, which we do not use, is to be repeated. */
+static inline bool mbed_is_session_ticket(int code)
+{
+#if MBED_1_3
+	return code == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
+#else
+	(void)code;
+	return false;
 #endif
 }
 
@@ -56,6 +124,12 @@ static inline void mbed_conf_groups(mbedtls_ssl_config *conf)
 static inline unsigned mbed_forgeries(const mbedtls_ssl_context *ssl)
 {
 	return ssl->MBED_FIELD(mbed_badmac);
+}
+
+/* Bytes of output that the transport has not taken yet. */
+static inline size_t mbed_unsent(const mbedtls_ssl_context *ssl)
+{
+	return ssl->MBED_FIELD(out_left);
 }
 
 /* Level and description of the alert that made a call return FATAL_ALERT_MESSAGE or PEER_CLOSE_NOTIFY. */
@@ -107,8 +181,9 @@ static inline int mbed_sign(mbedtls_pk_context *key, const unsigned char *hash, 
 #endif
 }
 
-/* What mbed TLS tells of a session's secret: the client's random, and the master secret. */
-typedef void mbed_secret(void *arg, const unsigned char client_random[32], const unsigned char *secret, size_t len);
+/* What mbed TLS tells of a session's secret: its label in a key log, the client's random, and the secret itself. */
+typedef void mbed_secret(
+    void *arg, const char *label, const unsigned char client_random[32], const unsigned char *secret, size_t len);
 struct mbed_exporter {
 	mbed_secret *secret; /* NULL: nobody wants to know */
 	void *arg;
@@ -122,18 +197,31 @@ static inline int mbed_export(void *exporter, const unsigned char *secret, const
 	struct mbed_exporter *e = exporter;
 
 	(void)keys, (void)mac_len, (void)key_len, (void)iv_len, (void)server_random, (void)prf;
-	e->secret(e->arg, client_random, secret, 48);
+	e->secret(e->arg, "CLIENT_RANDOM", client_random, secret, 48);
 	return 0;
 }
 #else
 static inline void mbed_export(void *exporter, mbedtls_ssl_key_export_type type, const unsigned char *secret,
     size_t len, const unsigned char client_random[32], const unsigned char server_random[32], mbedtls_tls_prf_types prf)
 {
+	static const struct {
+		mbedtls_ssl_key_export_type type;
+		const char *label;
+	} labels[] = {
+		{MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET, "CLIENT_RANDOM"},
+#if MBED_1_3
+		{MBEDTLS_SSL_KEY_EXPORT_TLS1_3_CLIENT_HANDSHAKE_TRAFFIC_SECRET, "CLIENT_HANDSHAKE_TRAFFIC_SECRET"},
+		{MBEDTLS_SSL_KEY_EXPORT_TLS1_3_SERVER_HANDSHAKE_TRAFFIC_SECRET, "SERVER_HANDSHAKE_TRAFFIC_SECRET"},
+		{MBEDTLS_SSL_KEY_EXPORT_TLS1_3_CLIENT_APPLICATION_TRAFFIC_SECRET, "CLIENT_TRAFFIC_SECRET_0"},
+		{MBEDTLS_SSL_KEY_EXPORT_TLS1_3_SERVER_APPLICATION_TRAFFIC_SECRET, "SERVER_TRAFFIC_SECRET_0"},
+#endif
+	};
 	struct mbed_exporter *e = exporter;
 
 	(void)server_random, (void)prf;
-	if (type == MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET)
-		e->secret(e->arg, client_random, secret, len);
+	for (size_t i = 0; i < sizeof(labels) / sizeof(*labels); i++)
+		if (labels[i].type == type)
+			e->secret(e->arg, labels[i].label, client_random, secret, len);
 }
 #endif
 

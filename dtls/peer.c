@@ -299,6 +299,21 @@ const uint8_t *dtls_peer_cert(const struct dtls_peer *peer, size_t *len)
 	return association_peer_cert(peer->a, len);
 }
 
+const char *dtls_peer_alpn(const struct dtls_peer *peer)
+{
+	return peer->a->state == ASSOCIATION_HANDSHAKE ? NULL : mbedtls_ssl_get_alpn_protocol(&peer->a->ssl);
+}
+
+const char *dtls_peer_name(const struct dtls_peer *peer)
+{
+	return peer->a->peer_name;
+}
+
+int64_t dtls_peer_verify_result(const struct dtls_peer *peer)
+{
+	return association_verify_result(peer->a);
+}
+
 uint64_t dtls_peer_generation(const struct dtls_peer *peer)
 {
 	return peer->generation;

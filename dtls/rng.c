@@ -1,5 +1,7 @@
 #include "rng.h"
 
+#include "mbed.h"
+
 /* Process-wide by nature: fork() tells nobody else. */
 static atomic_uint forks;
 
@@ -43,6 +45,7 @@ static int reseed(struct rng *rng, unsigned process)
 	int code = 0;
 
 	pthread_mutex_lock(&rng->reseeding);
+	mbed_after_fork();
 	if (atomic_load(&rng->generation) != process)
 		code = mbedtls_ctr_drbg_reseed(&rng->drbg, NULL, 0);
 	if (code == 0)

@@ -25,6 +25,40 @@ static int cookie_was_checked(
 	return 0;
 }
 
+/* Those of 1.2 are the caller's choice; those of 1.3 are added where it is allowed. */
+static const int *all_ciphers(struct settings *s)
+{
+	const int *of_1_2 = options_ciphers(&s->opt);
+	size_t n = 0;
+
+	if (s->opt.max_version != DTLS_VERSION_1_3)
+		return of_1_2;
+	n = mbed_1_3_ciphers(s->ciphers);
+	for (; *of_1_2 != 0; of_1_2++)
+		s->ciphers[n++] = *of_1_2;
+	s->ciphers[n] = 0;
+	return s->ciphers;
+}
+
+static void configure_versions(struct settings *s)
+{
+	bool with_1_3 = s->opt.max_version == DTLS_VERSION_1_3;
+
+	mbed_conf_versions(&s->conf, with_1_3);
+	mbed_conf_groups(&s->conf);
+	mbedtls_ssl_conf_ciphersuites(&s->conf, all_ciphers(s));
+	if (with_1_3)
+		mbed_conf_1_3_keys(&s->conf, !options_only_psk(&s->opt), options_have_psk(&s->opt));
+}
+
+static void configure_datagrams(struct settings *s)
+{
+	mbedtls_ssl_conf_handshake_timeout(&s->conf, TIMER_UNIT_MS, INT32_MAX);
+	mbedtls_ssl_conf_dtls_badmac_limit(&s->conf, UINT_MAX); /* counts them, ends nothing */
+	if (settings_is_server(s))
+		mbedtls_ssl_conf_dtls_cookies(&s->conf, no_cookie_write, cookie_was_checked, NULL);
+}
+
 static int configure_psk(struct settings *s)
 {
 	const uint8_t *identity, *key;
@@ -91,36 +125,27 @@ static int configure_alpn(struct settings *s)
 static int configure(struct settings *s, struct rng *rng)
 {
 	int side = settings_is_server(s) ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT;
-	int code =
-	    mbedtls_ssl_config_defaults(&s->conf, side, MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT);
+	int transport = settings_is_stream(s) ? MBEDTLS_SSL_TRANSPORT_STREAM : MBEDTLS_SSL_TRANSPORT_DATAGRAM;
+	int code = mbedtls_ssl_config_defaults(&s->conf, side, transport, MBEDTLS_SSL_PRESET_DEFAULT);
 
 	if (code != 0)
 		return code;
-	mbed_conf_only_1_2(&s->conf);
-	mbed_conf_groups(&s->conf);
+	configure_versions(s);
 	mbedtls_ssl_conf_rng(&s->conf, rng_bytes, rng);
 	if (s->opt.keylog != NULL)
 		s->exporter = (struct mbed_exporter){keylog_secret, s};
 	mbed_conf_export(&s->conf, &s->exporter);
-	mbedtls_ssl_conf_ciphersuites(&s->conf, options_ciphers(&s->opt));
-	mbedtls_ssl_conf_handshake_timeout(&s->conf, TIMER_UNIT_MS, INT32_MAX);
-	mbedtls_ssl_conf_dtls_badmac_limit(&s->conf, UINT_MAX); /* counts them, ends nothing */
+	if (!settings_is_stream(s))
+		configure_datagrams(s);
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
 	mbedtls_ssl_conf_renegotiation(&s->conf, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
 #endif
-	if (side == MBEDTLS_SSL_IS_SERVER)
-		mbedtls_ssl_conf_dtls_cookies(&s->conf, no_cookie_write, cookie_was_checked, NULL);
-	else
+	if (side == MBEDTLS_SSL_IS_CLIENT)
 		mbedtls_ssl_conf_session_tickets(&s->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
 	code = configure_certificates(s);
 	if (code == 0)
 		code = configure_alpn(s);
 	return code == 0 ? configure_psk(s) : code;
-}
-
-static bool has_psk(const struct psk_sources *psk)
-{
-	return psk->fixed != NULL || psk->added != NULL || psk->file != NULL || psk->lookup != NULL;
 }
 
 /* Combinations are judged when a connection or an endpoint is made. NULL, or what is wrong. */
@@ -146,7 +171,7 @@ static const char *judge_server(const struct options *opt)
 		return "a CA is loaded that the verify mode CERT_NONE would not use";
 	if (opt->verify_mode != CERT_NONE && opt->trust == NULL)
 		return "clients are to be verified, but no CA is loaded: call dtls_context_load_verify_locations()";
-	if (!has_psk(&opt->psk) && opt->own_count == 0)
+	if (!options_have_psk(opt) && opt->own_count == 0)
 		return "a server needs a pre-shared key or a certificate: call dtls_context_add_psk(), "
 		       "dtls_context_load_psk_file(), dtls_context_set_psk_lookup() or dtls_context_load_cert_chain() "
 		       "first";
@@ -209,7 +234,7 @@ bool context_judge(struct dtls_context *ctx)
 	const char *why;
 
 	pthread_mutex_lock(&ctx->lock);
-	why = ctx->opt.protocol == PROTOCOL_DTLS_SERVER ? judge_server(&ctx->opt) : judge_client(&ctx->opt);
+	why = options_is_server(&ctx->opt) ? judge_server(&ctx->opt) : judge_client(&ctx->opt);
 	pthread_mutex_unlock(&ctx->lock);
 	if (why != NULL)
 		context_fail(ctx, 0, "%s", why);

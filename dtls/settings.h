@@ -23,6 +23,7 @@ struct psk_sources { /* asked in this order; any may be NULL */
 
 struct options {
 	enum dtls_protocol protocol;
+	enum dtls_version max_version;
 	int ciphers[CIPHERS_MAX + 1]; /* ids, ended by 0; none: the defaults of the credentials */
 	struct psk_sources psk;
 	struct credentials *own[OWN_MAX]; /* the first is the one for everybody */
@@ -50,6 +51,7 @@ struct settings {
 	struct options opt;
 	int64_t give_up_ms; /* a flight unanswered for so long ends the handshake */
 	const char *alpn[ALPN_MAX + 1]; /* into opt.alpn */
+	int ciphers[CIPHERS_MAX + MBED_1_3_CIPHERS + 1]; /* of all versions, ended by 0 */
 	struct mbed_exporter exporter; /* of secrets, for the key log */
 	mbedtls_ssl_config conf;
 	uint8_t decoy[32]; /* key of unknown identities: they fail like a wrong key (RFC 4279, 2) */
@@ -70,6 +72,7 @@ struct dtls_context {
 
 /* The suites that these options enable, ended by 0. */
 const int *options_ciphers(const struct options *);
+bool options_have_psk(const struct options *);
 bool options_only_psk(const struct options *);
 /* Takes, and gives back, a reference to everything counted that the options point to. */
 void options_hold(struct options *);
@@ -90,9 +93,24 @@ void settings_free(struct settings *);
 const uint8_t *settings_find_key(
     const struct settings *, const uint8_t *identity, size_t len, uint8_t *space, size_t *key_len);
 
+static inline bool options_is_server(const struct options *opt)
+{
+	return opt->protocol == PROTOCOL_DTLS_SERVER || opt->protocol == PROTOCOL_TLS_SERVER;
+}
+
+static inline bool options_is_stream(const struct options *opt)
+{
+	return opt->protocol == PROTOCOL_TLS_CLIENT || opt->protocol == PROTOCOL_TLS_SERVER;
+}
+
 static inline bool settings_is_server(const struct settings *s)
 {
-	return s->opt.protocol == PROTOCOL_DTLS_SERVER || s->opt.protocol == PROTOCOL_TLS_SERVER;
+	return options_is_server(&s->opt);
+}
+
+static inline bool settings_is_stream(const struct settings *s)
+{
+	return options_is_stream(&s->opt);
 }
 
 static inline int64_t options_now(const struct options *opt)

@@ -12,14 +12,14 @@ union control { /* room for one packet-info message */
 	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
 
-const char *socket_prepare(struct udp_socket *s, int fd)
+const char *socket_prepare(struct sock *s, int fd)
 {
 	struct sockaddr_storage any = {0};
 	socklen_t any_len = sizeof(any), type_len = sizeof(int);
 	struct address local;
 	int type, on = 1, failed;
 
-	*s = (struct udp_socket){.fd = fd};
+	*s = (struct sock){.fd = fd};
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) != 0)
 		return strerror(errno);
 	if (type != SOCK_DGRAM)
@@ -39,7 +39,7 @@ const char *socket_prepare(struct udp_socket *s, int fd)
 	return failed != 0 ? strerror(errno) : NULL;
 }
 
-bool socket_is_connected(struct udp_socket *s, struct address *peer)
+bool socket_is_connected(struct sock *s, struct address *peer)
 {
 	struct sockaddr_storage any;
 	socklen_t len = sizeof(any);
@@ -49,7 +49,7 @@ bool socket_is_connected(struct udp_socket *s, struct address *peer)
 	return s->connected && address_set(peer != NULL ? peer : &ignored, (struct sockaddr *)&any, len);
 }
 
-bool socket_blocks(const struct udp_socket *s)
+bool socket_blocks(const struct sock *s)
 {
 	int flags = fcntl(s->fd, F_GETFL);
 
@@ -92,7 +92,7 @@ static ssize_t failure(void)
 	return is_final(errno) ? SOCKET_FAILED : SOCKET_LOST;
 }
 
-ssize_t socket_recv(const struct udp_socket *s, void *buf, size_t len, struct address *from, struct address *local)
+ssize_t socket_recv(const struct sock *s, void *buf, size_t len, struct address *from, struct address *local)
 {
 	struct iovec iov = {.iov_base = buf, .iov_len = len};
 	struct sockaddr_storage any;
@@ -139,7 +139,7 @@ static void write_local(struct msghdr *m, union control *control, const struct a
 }
 
 ssize_t socket_send(
-    const struct udp_socket *s, const struct address *to, const struct address *local, const void *buf, size_t len)
+    const struct sock *s, const struct address *to, const struct address *local, const void *buf, size_t len)
 {
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -158,7 +158,48 @@ ssize_t socket_send(
 	return n >= 0 ? n : failure();
 }
 
-int socket_wait(const struct udp_socket *s, short events, int64_t ms)
+const char *socket_prepare_stream(struct sock *s, int fd)
+{
+	socklen_t len = sizeof(int);
+	int type, listens = 0;
+
+	*s = (struct sock){.fd = fd};
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
+		return strerror(errno);
+	if (type != SOCK_STREAM)
+		return "it is not a stream socket";
+	len = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+		return "it listens: accept() a connection, and take that";
+	return NULL;
+}
+
+static ssize_t stream_failure(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK ? SOCKET_EMPTY : SOCKET_FAILED;
+}
+
+ssize_t socket_read(const struct sock *s, void *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = recv(s->fd, buf, len, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 ? n : stream_failure();
+}
+
+ssize_t socket_write(const struct sock *s, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 ? n : stream_failure();
+}
+
+int socket_wait(const struct sock *s, short events, int64_t ms)
 {
 	struct pollfd p = {.fd = s->fd, .events = events};
 

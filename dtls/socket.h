@@ -1,4 +1,4 @@
-/* socket.h - everything that touches a UDP socket. No call blocks but socket_wait(). */
+/* socket.h - everything that touches a socket, UDP or a stream. No call blocks but socket_wait(). */
 #ifndef SOCKET_H
 #define SOCKET_H
 
@@ -7,17 +7,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct udp_socket {
+struct sock {
 	int fd;
 	bool connected; /* asked when the socket was last prepared */
 	bool wildcard; /* bound to any address: datagrams tell which one they came to */
 };
 
 /* Looks at the socket and asks for local addresses where it is bound to a wildcard. NULL, or why it will not do. */
-const char *socket_prepare(struct udp_socket *, int fd);
+const char *socket_prepare(struct sock *, int fd);
+/* The same for a stream, which may still be connecting. */
+const char *socket_prepare_stream(struct sock *, int fd);
 /* Has the socket been connected since? */
-bool socket_is_connected(struct udp_socket *, struct address *peer);
-bool socket_blocks(const struct udp_socket *); /* fcntl's O_NONBLOCK is not set */
+bool socket_is_connected(struct sock *, struct address *peer);
+bool socket_blocks(const struct sock *); /* fcntl's O_NONBLOCK is not set */
 
 enum socket_result {
 	SOCKET_EMPTY = -1, /* nothing to read; or no room to write: wait */
@@ -28,11 +30,14 @@ enum socket_result {
 };
 
 /* The length of one datagram, or enum socket_result. local is the address it came to, where the socket is a wildcard. */
-ssize_t socket_recv(const struct udp_socket *, void *buf, size_t len, struct address *from, struct address *local);
+ssize_t socket_recv(const struct sock *, void *buf, size_t len, struct address *from, struct address *local);
 /* len, or SOCKET_EMPTY, SOCKET_LOST, SOCKET_FAILED. to NULL: the connected peer. local may be NULL or unset. */
 ssize_t socket_send(
-    const struct udp_socket *, const struct address *to, const struct address *local, const void *buf, size_t len);
+    const struct sock *, const struct address *to, const struct address *local, const void *buf, size_t len);
+/* Over a stream: how many bytes, 0 at its end, SOCKET_EMPTY or SOCKET_FAILED. */
+ssize_t socket_read(const struct sock *, void *buf, size_t len);
+ssize_t socket_write(const struct sock *, const void *buf, size_t len);
 /* Until POLLIN or POLLOUT, at most ms (-1: for ever). 1, 0 when the time is over, -1 with errno (EINTR too). */
-int socket_wait(const struct udp_socket *, short events, int64_t ms);
+int socket_wait(const struct sock *, short events, int64_t ms);
 
 #endif

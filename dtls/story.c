@@ -32,7 +32,7 @@ const char *alert_name(unsigned char description)
 	return "unknown";
 }
 
-static const char *message_name(uint8_t type)
+const char *handshake_name(uint8_t type)
 {
 	switch (type) {
 	case MESSAGE_HELLO_REQUEST:
@@ -109,11 +109,12 @@ static void add_messages(struct summary *s, const struct record *r, bool from_se
 		if (m.seq > s->top_seq)
 			s->top_seq = m.seq;
 		if (m.len != m.length)
-			add(s, "%s (bytes %zu-%zu of %zu)", message_name(m.type), m.offset, m.offset + m.len, m.length);
+			add(s, "%s (bytes %zu-%zu of %zu)", handshake_name(m.type), m.offset, m.offset + m.len,
+			    m.length);
 		else if (m.type == MESSAGE_CLIENT_HELLO || m.type == MESSAGE_HELLO_VERIFY_REQUEST)
-			add(s, "%s (%u bytes of cookie)", message_name(m.type), cookie_len(&m));
+			add(s, "%s (%u bytes of cookie)", handshake_name(m.type), cookie_len(&m));
 		else
-			add(s, "%s", message_name(m.type));
+			add(s, "%s", handshake_name(m.type));
 	}
 }
 
@@ -144,7 +145,7 @@ static void summarize(const uint8_t *at, size_t left, bool from_server, struct s
 void story_init(struct story *story, const struct options *opt)
 {
 	*story = (struct story){.opt = opt, .top_sent = -1};
-	story->server = opt->protocol == PROTOCOL_DTLS_SERVER;
+	story->server = options_is_server(opt);
 }
 
 void story_tell(const struct story *story, const char *format, ...)

@@ -149,6 +149,12 @@ void timer_hurry(struct timer *t, int64_t give_up_ms)
 		t->give_up_ms = give_up_ms;
 }
 
+void timer_begin(struct timer *t)
+{
+	if (t->give_up_at == INT64_MAX)
+		t->final_at = t->give_up_at = timer_later(now(t), t->give_up_ms);
+}
+
 bool timer_gave_up(const struct timer *t)
 {
 	return now(t) >= t->give_up_at;

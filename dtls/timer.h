@@ -41,6 +41,8 @@ void timer_hello_sent(struct timer *, uint64_t record_seq);
 bool timer_hello_answered(struct timer *, uint64_t record_seq);
 /* The next flight is given this long at most. */
 void timer_hurry(struct timer *, int64_t give_up_ms);
+/* Over a stream nothing is resent: from the first call on, the whole handshake has the time of one flight. */
+void timer_begin(struct timer *);
 bool timer_gave_up(const struct timer *);
 int64_t timer_due_at(const struct timer *); /* INT64_MAX: never */
 

@@ -32,16 +32,16 @@ static void assert_says(const struct dtls_context *ctx, const char *word)
 
 /* ---- life */
 
-START_TEST(context_protocols_of_this_version)
+START_TEST(context_protocols)
 {
-	static const enum dtls_protocol others[] = {PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, (enum dtls_protocol)99};
+	static const enum dtls_protocol others[] = {(enum dtls_protocol)4, (enum dtls_protocol)99, (enum dtls_protocol)-1};
 
 	begin();
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
 		char number[32];
 
 		ck_assert_ptr_null(dtls_context_new(others[i]));
-		snprintf(number, sizeof(number), "protocol %d is not", (int)others[i]);
+		snprintf(number, sizeof(number), "protocol %d is none of", (int)others[i]);
 		assert_says(NULL, number);
 		assert_says(NULL, "PROTOCOL_DTLS_CLIENT");
 		assert_says(NULL, "PROTOCOL_DTLS_SERVER");
@@ -108,10 +108,10 @@ START_TEST(context_errors_belong_to_the_context)
 	ck_assert_int_eq(dtls_context_set_mtu(client, 1), DTLS_FAIL);
 	ck_assert_str_eq(dtls_context_error(server), "");
 	ck_assert_int_eq(dtls_context_set_mtu(server, 2), DTLS_FAIL);
-	ck_assert_ptr_null(dtls_context_new(PROTOCOL_TLS_CLIENT));
+	ck_assert_ptr_null(dtls_context_new((enum dtls_protocol)4));
 	assert_says(client, "MTU of 1 ");
 	assert_says(server, "MTU of 2 ");
-	assert_says(NULL, "protocol 0");
+	assert_says(NULL, "protocol 4");
 	end();
 }
 END_TEST
@@ -393,7 +393,7 @@ Suite *context_suite(void)
 {
 	Suite *suite = suite_create("context");
 
-	TEST(suite, context_protocols_of_this_version);
+	TEST(suite, context_protocols);
 	TEST(suite, context_versions);
 	TEST(suite, context_references);
 	TEST(suite, context_errors_belong_to_the_thread);

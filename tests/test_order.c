@@ -205,7 +205,7 @@ START_TEST(order_client_id)
 
 	pair_until(&pair, 70);
 	ck_assert_int_eq(dtls_conn_set_client_id(pair.client.conn, "x", 1), DTLS_FAIL);
-	assert_error(pair.client.conn, "only a server's connection has a client id");
+	assert_error(pair.client.conn, "only a DTLS server's connection has a client id");
 	ck_assert_int_eq(dtls_conn_set_client_id(pair.server.conn, "x", 1), DTLS_FAIL);
 	assert_error(pair.server.conn, "must be set before the handshake begins");
 	pair_handshake(&pair);
@@ -350,8 +350,8 @@ START_TEST(order_wrong_side)
 	ck_assert_str_eq(dtls_context_error(pair.client.ctx), "an endpoint needs a context of PROTOCOL_DTLS_SERVER");
 	ck_assert_int_eq(dtls_hello_check(pair.client.ctx, "x", 1, "y", 1, reply, &len), DTLS_HELLO_DROP);
 	ck_assert_uint_eq(len, 0);
-	ck_assert_ptr_null(dtls_context_new(PROTOCOL_TLS_CLIENT));
-	ck_assert_ptr_nonnull(strstr(dtls_context_error(NULL), "is not one that this version implements"));
+	ck_assert_ptr_null(dtls_context_new((enum dtls_protocol)4));
+	ck_assert_ptr_nonnull(strstr(dtls_context_error(NULL), "protocol 4 is none of"));
 	pair_close(&pair);
 }
 END_TEST

@@ -1,0 +1,90 @@
+#include "story.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { HEADER = 5, PREFIX = 4 /* of a message: type and length */, LINE = 200 };
+
+struct line {
+	char text[LINE];
+	size_t len;
+};
+
+static void add(struct line *line, const char *what)
+{
+	int n = snprintf(line->text + line->len, LINE - line->len, "%s%s", line->len == 0 ? "" : ", ", what);
+
+	line->len += (size_t)n < LINE - line->len ? (size_t)n : 0;
+}
+
+/* A message may begin in one record and end in another: rest is what the next one begins with. */
+static void add_messages(struct line *line, const uint8_t *at, size_t left, size_t *rest)
+{
+	size_t skipped = left < *rest ? left : *rest;
+
+	at += skipped;
+	left -= skipped;
+	*rest -= skipped;
+	while (left >= PREFIX) {
+		size_t len = PREFIX + ((size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3]);
+
+		add(line, handshake_name(at[0]));
+		*rest = len > left ? len - left : 0;
+		len -= *rest;
+		at += len;
+		left -= len;
+	}
+}
+
+static void tell(struct story *story, const char *verb, struct story_lane *lane, const uint8_t *body, size_t len)
+{
+	struct line line = {.text = ""};
+	char alert[40];
+
+	if (lane->type == RECORD_HANDSHAKE && !lane->encrypted) {
+		add_messages(&line, body, len, &lane->rest);
+	} else if (lane->type == RECORD_HANDSHAKE) {
+		add(&line, "Finished (encrypted)");
+	} else if (lane->type == RECORD_CHANGE_CIPHER_SPEC) {
+		add(&line, "ChangeCipherSpec");
+		lane->encrypted = true;
+	} else if (lane->type == RECORD_ALERT && len == 2) {
+		snprintf(alert, sizeof(alert), "alert %u %s", body[1], alert_name(body[1]));
+		add(&line, alert);
+	} else {
+		add(&line, lane->type == RECORD_ALERT ? "an alert (encrypted)" : "an encrypted record");
+	}
+	if (line.len != 0)
+		story_tell(story, "%s %s, %zu bytes", verb, line.text, HEADER + len);
+}
+
+static void read_header(struct story_lane *lane, const uint8_t header[HEADER])
+{
+	lane->type = header[0];
+	lane->missing = (size_t)header[3] << 8 | header[4];
+}
+
+void story_stream_sent(struct story *story, const uint8_t *record, size_t len)
+{
+	if (story->opt->trace == NULL || len < HEADER)
+		return;
+	read_header(&story->out, record);
+	if (story->out.missing == len - HEADER) /* or it is the end of one that left in parts */
+		tell(story, "sent", &story->out, record + HEADER, len - HEADER);
+}
+
+void story_stream_received(struct story *story, const uint8_t *bytes, size_t len)
+{
+	struct story_lane *lane = &story->in;
+
+	if (story->opt->trace == NULL)
+		return;
+	if (lane->missing == 0) {
+		if (len == HEADER)
+			read_header(lane, bytes);
+		return;
+	}
+	if (len == lane->missing || (lane->type == RECORD_HANDSHAKE && !lane->encrypted))
+		tell(story, "received", lane, bytes, len);
+	lane->missing -= len < lane->missing ? len : lane->missing;
+}
