@@ -43,7 +43,7 @@ struct association {
 	enum association_state state;
 	int status; /* final, when ended */
 	int code; /* mbed TLS's, or -errno */
-	char error[ERROR_MAX];
+	char error[ERROR_MAX]; /* the sentence; before the end, what verify.c found */
 
 	uint8_t *identity;
 	size_t identity_len;
@@ -56,7 +56,6 @@ struct association {
 	char hostname[HOSTNAME_MAX + 1];
 	bool verify_ran;
 	uint32_t verify_flags;
-	char verify_text[400]; /* the first fault */
 
 	/* What the datagrams told so far. */
 	bool heard, hello_answered, finished_sent; /* since it began, or began again */

@@ -71,7 +71,7 @@ struct sentence { /* what the causes below are told about */
 	bool server, stream;
 	const char *protocol;
 	char identity[160];
-	char cause[400];
+	char cause[ERROR_MAX - 100];
 };
 
 static void say(struct sentence *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -146,9 +146,9 @@ static bool say_handshake_cause(struct sentence *s, int code)
 		return true;
 	case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
 	case MBEDTLS_ERR_X509_FATAL_ERROR:
-		if (s->a->verify_text[0] == '\0')
+		if (s->a->verify_flags == 0)
 			return false;
-		say(s, "%s", s->a->verify_text);
+		say(s, "%s", s->a->error); /* verify.c left it there */
 		return true;
 	case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
 		say(s, "the client sent no certificate, and one is required");

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { ERROR_MAX = 512, ERROR_NAME_MAX = 128 };
+enum { ERROR_MAX = 640, ERROR_NAME_MAX = 128 };
 
 /* "MBEDTLS_ERR_SSL_INVALID_MAC" for -0x7180, both names for a combined code, the number for one without a name.
  * Names are those of the headers that the library was compiled against. Returns text. */

@@ -12,11 +12,11 @@ static void add(struct association *a, const char *format, ...) __attribute__((f
 
 static void add(struct association *a, const char *format, ...)
 {
-	size_t used = strlen(a->verify_text);
+	size_t used = strlen(a->error);
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(a->verify_text + used, sizeof(a->verify_text) - used, format, args);
+	vsnprintf(a->error + used, sizeof(a->error) - used, format, args);
 	va_end(args);
 }
 
@@ -59,9 +59,25 @@ static void add_names(struct association *a, const mbedtls_x509_crt *crt)
 		add(a, "no host name");
 }
 
-static void describe(struct association *a, const mbedtls_x509_crt *crt, int depth, uint32_t flags)
+static void describe_issuer(struct association *a, const mbedtls_x509_crt *crt)
 {
 	char issuer[128] = "?";
+
+	if (crt->issuer_raw.len == crt->subject_raw.len &&
+	    memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0) {
+		add(a, "is self-signed, and none of the trusted CAs: load it as one if it is the peer's own");
+		return;
+	}
+	mbedtls_x509_dn_gets(issuer, sizeof(issuer), &crt->issuer);
+	add(a,
+	    "was issued by \"%s\", which is none of the trusted CAs: load that CA, or have the peer send the "
+	    "certificates between it and one that is trusted",
+	    issuer);
+}
+
+static void describe(struct association *a, const mbedtls_x509_crt *crt, int depth, uint32_t flags)
+{
+	char info[128] = "?";
 
 	add_subject(a, crt, depth);
 	if ((flags & MBEDTLS_X509_BADCERT_EXPIRED) != 0) {
@@ -69,6 +85,7 @@ static void describe(struct association *a, const mbedtls_x509_crt *crt, int dep
 		add_date(a, &crt->valid_to);
 		add(a, "; today is ");
 		add_today(a);
+		add(a, ": renew it, unless the clock is wrong");
 	} else if ((flags & MBEDTLS_X509_BADCERT_FUTURE) != 0) {
 		add(a, "is not valid before ");
 		add_date(a, &crt->valid_from);
@@ -76,23 +93,26 @@ static void describe(struct association *a, const mbedtls_x509_crt *crt, int dep
 		add_today(a);
 		add(a, ": is the clock set?");
 	} else if ((flags & MBEDTLS_X509_BADCERT_REVOKED) != 0) {
-		add(a, "was revoked by its CA");
+		add(a, "was revoked by its CA: its owner needs a new key and a new certificate");
+	} else if ((flags & (MBEDTLS_X509_BADCRL_EXPIRED | MBEDTLS_X509_BADCRL_FUTURE)) != 0) {
+		add(a, "cannot be checked for revocation: its CA's CRL is out of date, load a new one");
 	} else if ((flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0) {
-		mbedtls_x509_dn_gets(issuer, sizeof(issuer), &crt->issuer);
-		add(a, "was issued by \"%s\", which is none of the trusted CAs", issuer);
+		describe_issuer(a, crt);
 	} else if ((flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0) {
 		add(a, "is for ");
 		add_names(a, crt);
-		add(a, ", and \"%s\" was asked for", a->hostname);
+		add(a, ", and \"%s\" was asked for: use a name that it has, or have this one added", a->hostname);
 	} else if ((flags & (MBEDTLS_X509_BADCERT_BAD_KEY | MBEDTLS_X509_BADCERT_BAD_PK |
 				MBEDTLS_X509_BADCERT_BAD_MD)) != 0) {
-		add(a, "has a key or a signature that is too weak (RSA needs 2048 bits, hashes SHA-256)");
+		add(a,
+		    "has a key or a signature that is too weak: it needs an RSA key of 2048 bits or an EC key, and a "
+		    "signature with SHA-256 or better");
 	} else if (flags == MBEDTLS_X509_BADCERT_OTHER) {
 		add(a, "was rejected by the verify callback");
 	} else {
-		mbedtls_x509_crt_verify_info(issuer, sizeof(issuer), "", flags);
-		issuer[strcspn(issuer, "\n")] = '\0';
-		add(a, "did not verify: %s", issuer);
+		mbedtls_x509_crt_verify_info(info, sizeof(info), "", flags);
+		info[strcspn(info, "\n")] = '\0';
+		add(a, "did not verify: %s", info);
 	}
 }
 
