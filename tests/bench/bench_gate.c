@@ -15,7 +15,7 @@ static size_t capture_hello(uint8_t *hello, size_t max)
 	static struct plain_side client;
 	int n;
 
-	plain_init(&client, false, &in, &out);
+	plain_init(&client, false, MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, &in, &out);
 	plain_step(&client);
 	n = plain_take(&out, hello, max);
 	plain_free(&client);
@@ -63,7 +63,7 @@ int main(void)
 	if (ctx == NULL || len == 0)
 		return 1;
 	bench_pin();
-	plain_init(&server, true, &in, &out);
+	plain_init(&server, true, MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, &in, &out);
 	for (int i = 0; i < BENCH_RUNS; i++) {
 		bench_add(&gate, gate_run(ctx, hello, len));
 		bench_add(&listener, listener_run(&server, hello, len));

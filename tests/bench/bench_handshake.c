@@ -129,9 +129,9 @@ int main(void)
 		return 1;
 	bench_pin();
 	through.addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000207)};
-	plain_init(&alone.client, false, &alone.to_client, &alone.to_server);
-	plain_init(&through.client, false, &through.to_client, &through.to_server);
-	plain_init(&server, true, &alone.to_server, &alone.to_client);
+	plain_init(&alone.client, false, MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, &alone.to_client, &alone.to_server);
+	plain_init(&through.client, false, MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, &through.to_client, &through.to_server);
+	plain_init(&server, true, MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, &alone.to_server, &alone.to_client);
 	for (int i = 0; i < BENCH_RUNS; i++) {
 		double plain_ns = 0, our_ns = 0;
 

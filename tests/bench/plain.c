@@ -62,13 +62,11 @@ static void must(int code, const char *what)
 
 static void configure(struct plain_side *s, bool server)
 {
-	static const int suites[] = {MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, 0};
-
 	must(mbedtls_ssl_config_defaults(&s->conf, server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
 		 MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT),
 	    "config");
 	mbedtls_ssl_conf_rng(&s->conf, mbedtls_ctr_drbg_random, &s->drbg);
-	mbedtls_ssl_conf_ciphersuites(&s->conf, suites);
+	mbedtls_ssl_conf_ciphersuites(&s->conf, s->suites);
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
 	mbedtls_ssl_conf_min_version(&s->conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
 #else
@@ -83,10 +81,11 @@ static void configure(struct plain_side *s, bool server)
 	mbedtls_ssl_conf_dtls_cookies(&s->conf, mbedtls_ssl_cookie_write, mbedtls_ssl_cookie_check, &s->cookies);
 }
 
-void plain_init(struct plain_side *s, bool server, struct plain_queue *in, struct plain_queue *out)
+void plain_init(struct plain_side *s, bool server, int suite, struct plain_queue *in, struct plain_queue *out)
 {
 	memset(s, 0, sizeof(*s));
 	s->server = server;
+	s->suites[0] = suite;
 	s->in = in;
 	s->out = out;
 	mbedtls_entropy_init(&s->entropy);

@@ -32,12 +32,13 @@ struct plain_side {
 	mbedtls_ssl_cookie_ctx cookies;
 	struct plain_queue *in, *out;
 	bool server;
+	int suites[2];
 };
 
 extern const char plain_identity[], plain_key[];
 
-/* PSK-AES128-CCM-8, DTLS 1.2, cookies on the server. Exits when mbed TLS refuses. */
-void plain_init(struct plain_side *, bool server, struct plain_queue *in, struct plain_queue *out);
+/* One PSK suite (MBEDTLS_TLS_...), DTLS 1.2, cookies on the server. Exits when mbed TLS refuses. */
+void plain_init(struct plain_side *, bool server, int suite, struct plain_queue *in, struct plain_queue *out);
 void plain_free(struct plain_side *);
 void plain_reset(struct plain_side *); /* for the next handshake */
 /* mbedtls_ssl_handshake(), and on a server the reset after a HelloVerifyRequest. */
