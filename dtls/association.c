@@ -127,21 +127,9 @@ void association_refuse(struct association *a, int code)
 	send_fatal_alert(a);
 }
 
-/* The transport's own failure is the cause, where there is one. */
-static bool is_broken(struct association *a, const char *stage)
-{
-	if (a->broken == NULL)
-		return false;
-	a->code = -a->lost_errno;
-	snprintf(a->error, sizeof(a->error), "%s failed: cannot %s: %s", stage, a->broken, strerror(a->lost_errno));
-	return true;
-}
-
 int association_handshake_failed(struct association *a, int code)
 {
 	a->code = code;
-	if (is_broken(a, "handshake"))
-		return ended(a, DTLS_FAIL);
 	if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && !a->alert_plain)
 		a->alert = mbed_alert(&a->ssl);
 	error_explain(a, "handshake");
@@ -213,8 +201,7 @@ ssize_t association_session_failed(struct association *a, int code)
 	a->code = code;
 	if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
 		a->alert = mbed_alert(&a->ssl);
-	if (!is_broken(a, "session"))
-		error_explain(a, "session");
+	error_explain(a, "session");
 	return ended(a, DTLS_FAIL);
 }
 

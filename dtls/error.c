@@ -226,6 +226,12 @@ void error_explain(struct association *a, const char *stage)
 	struct sentence s;
 
 	begin(&s, a);
+	if (a->broken != NULL) {
+		a->code = -a->lost_errno;
+		say(&s, "cannot %s: %s", a->broken, strerror(a->lost_errno));
+		finish(&s, a, stage, NULL);
+		return;
+	}
 	if (error_is_memory(a->code)) {
 		say(&s, "out of memory");
 	} else if (a->state != ASSOCIATION_HANDSHAKE || !say_handshake_cause(&s, a->code)) {
