@@ -1,4 +1,5 @@
-/* dtls.h - DTLS 1.2 (RFC 6347) and TLS (RFC 5246) clients and servers with pre-shared keys or certificates, on mbed TLS.
+/* dtls.h - DTLS 1.2 (RFC 6347) and TLS (RFC 5246) clients and servers with pre-shared keys or certificates, on mbed
+ * TLS.
  *
  * A context holds settings and credentials. A connection is one association made from it, over a socket or over a
  * transport of your own: datagrams for DTLS, a stream for TLS. An endpoint is a DTLS server for any number of peers on
@@ -12,8 +13,8 @@
  *    The first, most specific cause wins. Functions that return a pointer return NULL when they fail.
  *  - Nothing is silently ignored: a setting that this build or the protocol cannot honour fails when it is made, and a
  *    combination of settings is judged when a connection or an endpoint is made from them.
- *  - Messages have 1..max_payload bytes. An empty record is never delivered, and sending 0 bytes is refused. A stream has
- *    no messages: its reads and writes move any number of bytes, and may move fewer than were asked for.
+ *  - Messages have 1..max_payload bytes. An empty record is never delivered, and sending 0 bytes is refused. A stream
+ *    has no messages: its reads and writes move any number of bytes, and may move fewer than were asked for.
  *  - Threads: a context may be shared (its setters lock; its callbacks may run concurrently). A connection or an
  *    endpoint belongs to one thread at a time.
  *  - fork(): the child gets fresh randomness from every context, and no session: a connection made before the fork
@@ -64,8 +65,8 @@ const char *dtls_mbedtls_version(void);
  * A connection keeps the settings that it was made with. Later changes (new keys, a reloaded PSK file) apply to later
  * connections and handshakes: that is how credentials are rotated without dropping peers. */
 
-/* NULL: out of memory, no randomness, or no such protocol; dtls_context_error(NULL) has the sentence. The caller owns one
- * reference. */
+/* NULL: out of memory, no randomness, or no such protocol; dtls_context_error(NULL) has the sentence. The caller owns
+ * one reference. */
 struct dtls_context *dtls_context_new(enum dtls_protocol protocol);
 struct dtls_context *dtls_context_ref(struct dtls_context *ctx); /* one more reference; returns ctx */
 void dtls_context_free(struct dtls_context *ctx); /* gives one reference back */

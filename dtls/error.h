@@ -16,7 +16,8 @@ bool error_is_memory(int code);
 
 struct association;
 
-/* Writes the association's sentence for its code and alert, or for the transport's failure, which becomes the code; stage is "handshake", "session" or "write". */
+/* Writes the association's sentence for its code and alert, or for the transport's failure, which becomes the code;
+ * stage is "handshake" or "session". */
 void error_explain(struct association *, const char *stage);
 /* The sentence of a handshake that nobody answered. */
 void error_explain_timeout(struct association *);
