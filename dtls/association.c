@@ -24,9 +24,9 @@ static int prepare(struct association *a)
 	mbed_set_export(&a->ssl, &a->settings->exporter);
 	if (settings_is_server(a->settings))
 		return 0;
-	a->needs_hostname = opt->verify_mode != CERT_NONE && !options_only_psk(opt);
-	if (opt->psk.fixed == NULL)
-		return association_set_hostname(a, NULL);
+	code = association_set_hostname(a, NULL);
+	if (code != 0 || opt->psk.fixed == NULL || !options_any_psk(opt))
+		return code;
 	identity = psk_table_identity(opt->psk.fixed, 0, &len);
 	return association_keep_identity(a, identity, len);
 }
@@ -72,10 +72,14 @@ void association_free(struct association *a)
 
 int association_set_hostname(struct association *a, const char *name)
 {
+	int code;
+
 	snprintf(a->hostname, sizeof(a->hostname), "%s", name == NULL ? "" : name);
-	a->needs_hostname =
-	    name == NULL && a->settings->opt.verify_mode != CERT_NONE && !options_only_psk(&a->settings->opt);
-	return mbedtls_ssl_set_hostname(&a->ssl, name);
+	a->needs_hostname = a->settings->opt.verify_mode != CERT_NONE && !options_only_psk(&a->settings->opt);
+	code = mbedtls_ssl_set_hostname(&a->ssl, name);
+	if (code == 0 && name != NULL)
+		a->needs_hostname = false;
+	return code;
 }
 
 static int ended(struct association *a, int status)
@@ -114,9 +118,12 @@ static unsigned char alert_for(int code)
 	}
 }
 
-/* The peer of a failed handshake is told, once; mbed TLS does so for most failures, not for all. */
+/* The peer of a failed handshake is told, once; mbed TLS does so for most failures, not for all. Under TLS 1.3 it always
+ * does, encrypted, so that alert_sent does not tell. */
 static void send_fatal_alert(struct association *a)
 {
+	if (mbed_is_1_3(&a->ssl) && a->code != MBEDTLS_ERR_SSL_TIMEOUT && !error_is_memory(a->code))
+		return;
 	if (!a->alert_sent && a->broken == NULL && a->code != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
 		mbedtls_ssl_send_alert_message(&a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_for(a->code));
 }
@@ -150,6 +157,25 @@ static bool suite_is_cbc(const struct association *a)
 	return strstr(mbedtls_ssl_get_ciphersuite(&a->ssl), "-CBC-") != NULL;
 }
 
+/* What mbed TLS checks of a certificate after the callback it forgives under CERT_OPTIONAL. */
+static bool is_forgiven(const struct association *a)
+{
+	return a->settings->opt.verify_mode != CERT_NONE && mbedtls_ssl_get_peer_cert(&a->ssl) != NULL &&
+	       mbedtls_ssl_get_verify_result(&a->ssl) != 0;
+}
+
+/* A client names itself before it is known what the session will rest on. */
+static bool rests_on_psk(const struct association *a)
+{
+	return mbed_is_1_3(&a->ssl) ? options_only_psk(&a->settings->opt)
+				    : strstr(mbedtls_ssl_get_ciphersuite(&a->ssl), "PSK-") != NULL;
+}
+
+static void refuse_done(struct association *a, unsigned char alert)
+{
+	mbedtls_ssl_send_alert_message(&a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert);
+}
+
 static void tell_done(const struct association *a)
 {
 	const char *version = mbedtls_ssl_get_version(&a->ssl), *suite = mbedtls_ssl_get_ciphersuite(&a->ssl);
@@ -167,12 +193,21 @@ static void tell_done(const struct association *a)
 int association_handshake_done(struct association *a)
 {
 	if (suite_is_cbc(a) && !mbed_encrypt_then_mac(&a->ssl)) {
-		mbedtls_ssl_send_alert_message(
-		    &a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY);
+		refuse_done(a, MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY);
 		return association_end(a, DTLS_FAIL, MBEDTLS_ERR_SSL_BAD_CONFIG,
 		    "handshake failed: the peer takes the CBC suite %s without encrypt-then-MAC (RFC 7366)",
 		    mbedtls_ssl_get_ciphersuite(&a->ssl));
 	}
+	if (is_forgiven(a)) {
+		refuse_done(a, MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT);
+		a->verify_flags |= mbedtls_ssl_get_verify_result(&a->ssl);
+		return association_end(a, DTLS_FAIL, MBEDTLS_ERR_X509_CERT_VERIFY_FAILED,
+		    "handshake failed: the peer's certificate is not meant for this use, or has a key of a kind that "
+		    "is "
+		    "not accepted");
+	}
+	if (!rests_on_psk(a))
+		association_forget_identity(a);
 	a->state = ASSOCIATION_OPEN;
 	a->forgeries = mbed_forgeries(&a->ssl);
 	tell_done(a);

@@ -73,6 +73,9 @@ struct association {
 	bool unsent; /* a record that the transport would not take at once... */
 	bool unsent_left; /* ...and took later, maybe while reading */
 	size_t unsent_len;
+	unsigned receives_left; /* from a stream, in this call */
+	bool at_end; /* of the stream */
+	int deaf_errno; /* the peer reads no more, but what it sent is still to be read; or 0 */
 	bool closing; /* a stream: close_notify was written, maybe not yet sent */
 };
 
@@ -93,6 +96,7 @@ void association_free(struct association *);
 int association_set_hostname(struct association *, const char *name); /* NULL: none. 0 or an mbed TLS error */
 /* identify.c: remembers whose session this is; 0 or an mbed TLS error. */
 int association_keep_identity(struct association *, const uint8_t *identity, size_t len);
+void association_forget_identity(struct association *); /* the session does not rest on its key */
 /* identify.c: remembers the name in a verified certificate; 0 or an mbed TLS error. */
 int association_name_peer(struct association *);
 /* mbed TLS's f_psk, with the settings as argument: finds the key for an identity, or takes the decoy. */

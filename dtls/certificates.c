@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define DEFAULT_CAS "/etc/ssl/certs/ca-certificates.crt"
 
@@ -15,7 +16,7 @@
 static int place_for(const struct options *opt, const char *hostname)
 {
 	for (size_t i = 0; i < opt->own_count; i++)
-		if (strcmp(opt->own[i]->hostname, hostname) == 0)
+		if (strcasecmp(opt->own[i]->hostname, hostname) == 0)
 			return (int)i;
 	return opt->own_count < OWN_MAX ? (int)opt->own_count : -1;
 }
@@ -93,11 +94,16 @@ int dtls_context_load_cert_chain_data(
 int dtls_context_load_cert_chain_for(
     struct dtls_context *ctx, const char *hostname, const char *certfile, const char *keyfile)
 {
+	size_t loaded;
+
 	if (!options_is_server(&ctx->opt))
 		return context_fail(ctx, DTLS_FAIL, "only a server has certificates for several names");
 	if (hostname[0] == '\0' || strlen(hostname) > HOSTNAME_MAX)
 		return context_fail(ctx, DTLS_FAIL, "a hostname has 1 to %d bytes", HOSTNAME_MAX);
-	if (ctx->opt.own_count == 0)
+	pthread_mutex_lock(&ctx->lock);
+	loaded = ctx->opt.own_count;
+	pthread_mutex_unlock(&ctx->lock);
+	if (loaded == 0)
 		return context_fail(ctx, DTLS_FAIL,
 		    "the certificate for all other names comes first: call "
 		    "dtls_context_load_cert_chain() before");

@@ -42,10 +42,24 @@ const int *options_ciphers(const struct options *opt)
 	return options_have_psk(opt) || (opt->own_count == 0 && opt->trust == NULL) ? psk_ciphers : certificate_ciphers;
 }
 
+static bool is_psk(int id)
+{
+	return strstr(mbedtls_ssl_get_ciphersuite_name(id), "PSK-") != NULL;
+}
+
+bool options_any_psk(const struct options *opt)
+{
+	const int *id = options_ciphers(opt);
+
+	while (*id != 0 && !is_psk(*id))
+		id++;
+	return *id != 0;
+}
+
 bool options_only_psk(const struct options *opt)
 {
 	for (const int *id = options_ciphers(opt); *id != 0; id++)
-		if (strstr(mbedtls_ssl_get_ciphersuite_name(*id), "PSK-") == NULL)
+		if (!is_psk(*id))
 			return false;
 	return true;
 }

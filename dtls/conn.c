@@ -160,9 +160,10 @@ ssize_t dtls_conn_read(struct dtls_conn *c, void *buf, size_t len)
 	return status != DTLS_OK ? status : conn_run(c, conn_step_read, buf, len, conn_stop_at(c));
 }
 
-/* A stream takes one record after the other, a socket that blocks takes them all. */
+/* A stream takes one record, or one after the other where it may block. */
 static ssize_t write_all(struct dtls_conn *c, const uint8_t *bytes, size_t len, int64_t stop_at)
 {
+	bool blocks = c->over_socket && socket_blocks(&c->socket);
 	ssize_t status = DTLS_OK;
 	size_t done = 0;
 
@@ -170,13 +171,15 @@ static ssize_t write_all(struct dtls_conn *c, const uint8_t *bytes, size_t len, 
 		status = association_write(c->a, bytes + done, len - done);
 		if (status > 0)
 			done += (size_t)status;
-		else if (status == DTLS_WANT_WRITE && c->over_socket && socket_blocks(&c->socket))
+		else if (status == DTLS_WANT_WRITE && blocks)
 			status = conn_wait(c, status, stop_at);
 		if (status < 0)
 			break;
-		if (!conn_is_stream(c) && done > 0)
+		if (done > 0 && !(conn_is_stream(c) && blocks))
 			break;
 	}
+	if (status == DTLS_FAIL && done == 0 && c->a->deaf_errno != 0)
+		return refuse(c, "the peer takes nothing any more; what it has sent can still be read");
 	return done > 0 ? (ssize_t)done : status;
 }
 

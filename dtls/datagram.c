@@ -146,6 +146,9 @@ static bool start_over(struct association *a, int code)
 		return false;
 	a->restarted = true;
 	a->heard = a->hello_answered = a->finished_sent = false;
+	a->verify_ran = false;
+	a->verify_flags = 0;
+	a->error[0] = '\0';
 	a->forgeries = 0;
 	timer_init(&a->timer, a->settings, &a->ctx->rng, &a->tally->retransmissions);
 	timer_hurry(&a->timer, RESTART_TRANSMISSIONS * (int64_t)a->settings->opt.min_ms);

@@ -35,7 +35,7 @@ extern "C" {
 /* The side and the protocol of a context. */
 enum dtls_protocol { PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, PROTOCOL_DTLS_CLIENT, PROTOCOL_DTLS_SERVER };
 
-/* Whose certificate must verify. CERT_OPTIONAL: a server asks for one and does without, but one that is offered must
+/* Whose certificate must verify, in the handshakes that use certificates: those with a pre-shared key show none. CERT_OPTIONAL: a server asks for one and does without, but one that is offered must
  * verify; a client treats it as CERT_REQUIRED. */
 enum dtls_verify_mode { CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED };
 
@@ -75,7 +75,9 @@ void dtls_context_free(struct dtls_context *ctx); /* gives one reference back */
 const char *dtls_context_error(const struct dtls_context *ctx);
 
 /* The newest version to offer or accept; 1.2, the default, is also the oldest. TLS 1.3 (RFC 8446) needs a stream and
- * mbed TLS 3.6: it fails for DTLS, which mbed TLS has no 1.3 of, and with mbed TLS 2.28. */
+ * mbed TLS 3.6.6 or later: it fails for DTLS, which mbed TLS has no 1.3 of, and with mbed TLS 2.28. Under 1.3 a session
+ * rests on a pre-shared key with (EC)DHE where PSK suites are enabled, on certificates where others are; the two
+ * together are refused when a connection is made. */
 enum dtls_version { DTLS_VERSION_1_2, DTLS_VERSION_1_3 };
 int dtls_context_set_max_version(struct dtls_context *, enum dtls_version version);
 /* The suites to offer or accept, most wanted first. IANA names with '_' or '-'. AEAD suites, and by name only CBC
@@ -115,12 +117,12 @@ int dtls_context_replace_trust(struct dtls_context *, const char *cafile, const 
 /* Default: CERT_REQUIRED for clients, CERT_NONE for servers. */
 int dtls_context_set_verify_mode(struct dtls_context *, enum dtls_verify_mode mode);
 enum dtls_verify_mode dtls_context_verify_mode(const struct dtls_context *);
-/* Sees every certificate of the peer's chain once, from the CA at its end to the leaf at depth 0: its DER, and mbed
+/* Needs a verify mode other than CERT_NONE. Sees every certificate of the peer's chain once, from the CA at its end to the leaf at depth 0: its DER, and mbed
  * TLS's MBEDTLS_X509_BADCERT_* flags, 0 when it verified. 0 goes on with the flags as they are; anything else rejects
  * the certificate. It cannot accept what the library refuses. NULL removes it. */
 typedef int dtls_verify(void *arg, const uint8_t *der, size_t der_len, int depth, uint32_t flags);
 int dtls_context_set_verify_callback(struct dtls_context *, dtls_verify *verify, void *arg);
-/* Application protocols, most wanted first (RFC 7301); names of 1..255 bytes, up to 16. A server refuses a client that
+/* Application protocols, most wanted first (RFC 7301); names of 1..255 bytes, up to 16, with less than 512 in all. A server refuses a client that
  * offers only others. A count of 0 removes them. */
 int dtls_context_set_alpn(struct dtls_context *, const char *const names[], size_t count);
 
@@ -212,8 +214,9 @@ int dtls_conn_handshake(struct dtls_conn *);
  * the message is kept. DTLS_CLOSED: the peer has closed. Over a stream: 1..len bytes, as many as there are. */
 ssize_t dtls_conn_read(struct dtls_conn *, void *buf, size_t len);
 /* One message in one datagram: len, or a negative status. DTLS_TOO_BIG: more than dtls_conn_max_payload(), or more
- * than the path takes (EMSGSIZE). Over a stream: 1..len bytes were taken; all of them where the fd blocks, unless the
- * timeout passed. After DTLS_WANT_WRITE repeat the call with the same bytes: some may have left. */
+ * than the path takes (EMSGSIZE). Over a stream: 1..len bytes were taken, a record's worth at most where nothing blocks, all
+ * of them where the fd blocks, unless the timeout passed. After DTLS_WANT_WRITE, DTLS_AGAIN or fewer bytes than a
+ * blocking call was given, the next write must begin with the very bytes that are left: some may be under way. */
 ssize_t dtls_conn_write(struct dtls_conn *, const void *buf, size_t len);
 /* Sends close_notify once; DTLS_OK also when there is no session, or the peer is gone. DTLS_WANT_WRITE over what does
  * not block: repeat it. */
@@ -235,8 +238,8 @@ const char *dtls_conn_version(
 const char *dtls_conn_alpn(const struct dtls_conn *); /* NULL: none was agreed on */
 /* The peer's certificate in DER, or NULL where it sent none. */
 const uint8_t *dtls_conn_peer_cert(const struct dtls_conn *, size_t *len);
-/* The common name in the peer's certificate, or the whole subject where that has none, what is not printable ASCII as
- * \xHH; NULL where no certificate was verified. */
+/* The common name in the peer's certificate, what is not printable ASCII as \xHH; NULL where it has none, or where no
+ * certificate was verified. */
 const char *dtls_conn_peer_name(const struct dtls_conn *);
 /* What the verification found: MBEDTLS_X509_BADCERT_* flags, 0 when all was well; -1 when nothing was verified. */
 int64_t dtls_conn_verify_result(const struct dtls_conn *);

@@ -53,7 +53,7 @@ char *error_bytes(const void *bytes, size_t len, char *text, size_t size)
 	size_t at = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		if (at + 8 > size) {
+		if (at + ERROR_BYTES_ROOM > size) {
 			snprintf(text + at, size - at, "...");
 			return text;
 		}
@@ -113,6 +113,7 @@ static void say_alert(struct sentence *s)
 	case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
 	case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
 	case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
+	case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
 		say(s, "the peer sent the alert %s: it does not accept this side's certificate", alert_name(alert));
 		return;
 	case MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION:
@@ -150,6 +151,10 @@ static bool say_handshake_cause(struct sentence *s, int code)
 			return false;
 		say(s, "%s", s->a->error); /* verify.c left it there */
 		return true;
+	case MBED_ERR_CERT:
+		say(s, "the peer's certificate cannot be used: it is damaged, or has a key of a kind that is not "
+		       "accepted");
+		return true;
 	case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
 		say(s, "the client sent no certificate, and one is required");
 		return true;
@@ -170,6 +175,11 @@ static bool say_handshake_cause(struct sentence *s, int code)
 		say(s, "the peer does not speak %s 1.2", s->protocol);
 		return true;
 	case MBED_ERR_NO_CIPHER:
+		if (mbed_is_1_3(&s->a->ssl) && s->identity[0] != '\0') {
+			say_mac(
+			    s); /* the same code tells that the binder, by which a client proves its key, is wrong */
+			return true;
+		}
 		say(s, "none of the peer's cipher suites is enabled here%s", s->server ? "" : ", or it chose another");
 		return true;
 	default:
@@ -200,8 +210,13 @@ static void finish(const struct sentence *s, struct association *a, const char *
 
 static void say_session_cause(struct sentence *s, int code)
 {
+	const char *hint = "";
 	char prose[128];
 
+	if (code == MBEDTLS_ERR_SSL_INVALID_MAC && mbed_is_1_3(&s->a->ssl) && !s->server)
+		hint =
+		    "; under TLS 1.3 a server that refuses this side's certificate may say so in a way that cannot be "
+		    "read here";
 	switch (code) {
 	case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
 		/* A server of TLS 1.3 judges the client after that has finished. */
@@ -216,7 +231,7 @@ static void say_session_cause(struct sentence *s, int code)
 		break;
 	default:
 		mbedtls_strerror(code, prose, sizeof(prose));
-		say(s, "%s", prose);
+		say(s, "%s%s", prose, hint);
 	}
 }
 

@@ -22,7 +22,9 @@ void error_explain(struct association *, const char *stage);
 /* The sentence of a handshake that nobody answered. */
 void error_explain_timeout(struct association *);
 
-/* Bytes as text: what is not printable ASCII as \xHH. Cuts with "..." at size. Returns text. */
+/* Bytes as text: what is not printable ASCII as \xHH. Cuts with "..." at size, of which it keeps some room. Returns
+ * text. */
+enum { ERROR_BYTES_ROOM = 8 };
 char *error_bytes(const void *bytes, size_t len, char *text, size_t size);
 
 #endif

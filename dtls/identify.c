@@ -5,17 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEER_NAME_MAX = 512 };
+enum { ESCAPED = sizeof("\\xHH") - 1 };
 
 int association_keep_identity(struct association *a, const uint8_t *identity, size_t len)
 {
-	free(a->identity);
-	a->identity_len = len < DTLS_PSK_IDENTITY_MAX ? len : DTLS_PSK_IDENTITY_MAX;
-	a->identity = malloc(a->identity_len + 1);
+	association_forget_identity(a);
+	if (len > DTLS_PSK_IDENTITY_MAX)
+		len = DTLS_PSK_IDENTITY_MAX;
+	a->identity = malloc(len + 1);
 	if (a->identity == NULL)
 		return MBEDTLS_ERR_SSL_ALLOC_FAILED;
-	memcpy(a->identity, identity, a->identity_len);
+	memcpy(a->identity, identity, len);
+	a->identity_len = len;
 	return 0;
+}
+
+void association_forget_identity(struct association *a)
+{
+	free(a->identity);
+	a->identity = NULL;
+	a->identity_len = 0;
 }
 
 static const mbedtls_x509_name *common_name(const mbedtls_x509_crt *cert)
@@ -30,18 +39,16 @@ int association_name_peer(struct association *a)
 {
 	const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&a->ssl);
 	const mbedtls_x509_name *cn = cert == NULL ? NULL : common_name(cert);
-	char subject[PEER_NAME_MAX] = "", name[PEER_NAME_MAX];
+	size_t size;
 
-	if (cert == NULL || a->settings->opt.verify_mode == CERT_NONE)
+	if (cn == NULL || a->settings->opt.verify_mode == CERT_NONE)
 		return 0;
-	if (cn != NULL) {
-		error_bytes(cn->val.p, cn->val.len, name, sizeof(name));
-	} else {
-		mbedtls_x509_dn_gets(subject, sizeof(subject), &cert->subject);
-		error_bytes(subject, strlen(subject), name, sizeof(name));
-	}
-	a->peer_name = strdup(name);
-	return a->peer_name == NULL ? MBEDTLS_ERR_SSL_ALLOC_FAILED : 0;
+	size = ESCAPED * cn->val.len + ERROR_BYTES_ROOM;
+	a->peer_name = malloc(size);
+	if (a->peer_name == NULL)
+		return MBEDTLS_ERR_SSL_ALLOC_FAILED;
+	error_bytes(cn->val.p, cn->val.len, a->peer_name, size);
+	return 0;
 }
 
 int association_psk(void *settings, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len)

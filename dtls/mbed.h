@@ -14,11 +14,13 @@
 #define mbed_badmac        badmac_seen
 #define MBED_ERR_VERSION   MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
 #define MBED_ERR_NO_CIPHER MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
+#define MBED_ERR_CERT      MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE
 #else
 #define MBED_FIELD(name)   MBEDTLS_PRIVATE(name)
 #define mbed_badmac        badmac_seen_or_in_hsfraglen
 #define MBED_ERR_VERSION   MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
 #define MBED_ERR_NO_CIPHER MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
+#define MBED_ERR_CERT      MBEDTLS_ERR_SSL_BAD_CERTIFICATE
 #endif
 
 /* TLS 1.3 draws from a generator of mbed TLS's own, which only 3.6.6 and later can reseed after fork(). */
@@ -67,15 +69,15 @@ static inline void mbed_conf_versions(mbedtls_ssl_config *conf, bool with_1_3)
 #endif
 }
 
-/* How TLS 1.3 may agree on keys (RFC 8446, 2.2); always with forward secrecy. */
-static inline void mbed_conf_1_3_keys(mbedtls_ssl_config *conf, bool certificates, bool psk)
+/* How TLS 1.3 agrees on keys (RFC 8446, 2.2), always with forward secrecy. Of the two only one: a mbed TLS server that
+ * takes both asks for the identity of a client that then need not prove it. */
+static inline void mbed_conf_1_3_keys(mbedtls_ssl_config *conf, bool psk)
 {
 #if MBED_1_3
-	mbedtls_ssl_conf_tls13_key_exchange_modes(
-	    conf, (certificates ? MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL : 0) |
-		      (psk ? MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL : 0));
+	mbedtls_ssl_conf_tls13_key_exchange_modes(conf,
+	    psk ? MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL : MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
 #else
-	(void)conf, (void)certificates, (void)psk;
+	(void)conf, (void)psk;
 #endif
 }
 

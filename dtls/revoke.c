@@ -4,7 +4,8 @@
 
 static bool has_identity(const struct dtls_peer *peer, const struct bytes *identity)
 {
-	return peer->a->identity_len == identity->len && memcmp(peer->a->identity, identity->at, identity->len) == 0;
+	return identity->len > 0 && peer->a->identity_len == identity->len &&
+	       memcmp(peer->a->identity, identity->at, identity->len) == 0;
 }
 
 /* Until a client has named itself it may be the one that is revoked, about to use the old key. */

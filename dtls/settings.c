@@ -48,7 +48,7 @@ static void configure_versions(struct settings *s)
 	mbed_conf_groups(&s->conf);
 	mbedtls_ssl_conf_ciphersuites(&s->conf, all_ciphers(s));
 	if (with_1_3)
-		mbed_conf_1_3_keys(&s->conf, !options_only_psk(&s->opt), options_have_psk(&s->opt));
+		mbed_conf_1_3_keys(&s->conf, options_only_psk(&s->opt));
 }
 
 static void configure_datagrams(struct settings *s)
@@ -64,6 +64,8 @@ static int configure_psk(struct settings *s)
 	const uint8_t *identity, *key;
 	size_t identity_len, key_len;
 
+	if (!options_any_psk(&s->opt))
+		return 0;
 	if (settings_is_server(s)) {
 		mbedtls_ssl_conf_psk_cb(&s->conf, association_psk, s);
 		return 0;
@@ -148,17 +150,31 @@ static int configure(struct settings *s, struct rng *rng)
 	return code == 0 ? configure_psk(s) : code;
 }
 
+static bool has_ca(const struct options *opt)
+{
+	return opt->trust != NULL && opt->trust->ca_count > 0;
+}
+
 /* Combinations are judged when a connection or an endpoint is made. NULL, or what is wrong. */
-static const char *judge_client(const struct options *opt)
+static const char *judge_both(const struct options *opt)
 {
 	if (opt->verify_mode == CERT_NONE && opt->trust != NULL)
 		return "a CA is loaded that the verify mode CERT_NONE would not use";
+	if (opt->verify_mode == CERT_NONE && opt->verify != NULL)
+		return "a verify callback is set that the verify mode CERT_NONE would not call";
+	if (opt->max_version == DTLS_VERSION_1_3 && options_any_psk(opt) && !options_only_psk(opt))
+		return "TLS 1.3 takes either pre-shared keys or certificates: name cipher suites of one kind";
+	return NULL;
+}
+
+static const char *judge_client(const struct options *opt)
+{
 	if (options_only_psk(opt))
 		return opt->psk.fixed != NULL
 			   ? NULL
 			   : "a client needs a pre-shared key, or a CA to verify the server with: call "
 			     "dtls_context_set_psk() or dtls_context_load_verify_locations() first";
-	if (opt->verify_mode != CERT_NONE && opt->trust == NULL)
+	if (opt->verify_mode != CERT_NONE && !has_ca(opt))
 		return "CERT_REQUIRED needs a CA to verify the server with: call dtls_context_load_verify_locations(), "
 		       "or "
 		       "choose CERT_NONE";
@@ -167,9 +183,7 @@ static const char *judge_client(const struct options *opt)
 
 static const char *judge_server(const struct options *opt)
 {
-	if (opt->verify_mode == CERT_NONE && opt->trust != NULL)
-		return "a CA is loaded that the verify mode CERT_NONE would not use";
-	if (opt->verify_mode != CERT_NONE && opt->trust == NULL)
+	if (opt->verify_mode != CERT_NONE && !has_ca(opt))
 		return "clients are to be verified, but no CA is loaded: call dtls_context_load_verify_locations()";
 	if (!options_have_psk(opt) && opt->own_count == 0)
 		return "a server needs a pre-shared key or a certificate: call dtls_context_add_psk(), "
@@ -234,7 +248,9 @@ bool context_judge(struct dtls_context *ctx)
 	const char *why;
 
 	pthread_mutex_lock(&ctx->lock);
-	why = options_is_server(&ctx->opt) ? judge_server(&ctx->opt) : judge_client(&ctx->opt);
+	why = judge_both(&ctx->opt);
+	if (why == NULL)
+		why = options_is_server(&ctx->opt) ? judge_server(&ctx->opt) : judge_client(&ctx->opt);
 	pthread_mutex_unlock(&ctx->lock);
 	if (why != NULL)
 		context_fail(ctx, 0, "%s", why);

@@ -73,6 +73,7 @@ struct dtls_context {
 /* The suites that these options enable, ended by 0. */
 const int *options_ciphers(const struct options *);
 bool options_have_psk(const struct options *);
+bool options_any_psk(const struct options *); /* some of the suites enabled are PSK suites; all are */
 bool options_only_psk(const struct options *);
 /* Takes, and gives back, a reference to everything counted that the options point to. */
 void options_hold(struct options *);

@@ -11,19 +11,18 @@ struct story {
 	int top_sent; /* the highest message_seq sent; -1: none */
 	int64_t sent_at; /* of the latest flight's latest transmission */
 	struct story_lane { /* of a stream, one each way */
-		uint8_t type; /* of the latest record */
-		size_t missing; /* bytes of its body; 0: a header comes next */
-		size_t rest; /* bytes of a message that began in it */
+		size_t rest; /* bytes of a message that began in the latest record */
 		bool encrypted;
 	} out, in;
+	size_t unsent; /* bytes of a stream's record that has begun to leave */
 };
 
 void story_init(struct story *, const struct options *);
 void story_sent(struct story *, const uint8_t *datagram, size_t len);
 void story_received(struct story *, const uint8_t *datagram, size_t len);
-/* Over a stream: one record, while it is not encrypted; and input as mbed TLS asks for it, a header, then its body. */
+/* Over a stream: one whole record after the other, as it travels. */
 void story_stream_sent(struct story *, const uint8_t *record, size_t len);
-void story_stream_received(struct story *, const uint8_t *bytes, size_t len);
+void story_stream_received(struct story *, const uint8_t *record, size_t len);
 void story_tell(const struct story *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 const char *handshake_name(uint8_t type); /* "ServerHello"; "unknown message" */

@@ -36,55 +36,38 @@ static void add_messages(struct line *line, const uint8_t *at, size_t left, size
 	}
 }
 
-static void tell(struct story *story, const char *verb, struct story_lane *lane, const uint8_t *body, size_t len)
+static void tell(struct story *story, const char *verb, struct story_lane *lane, const uint8_t *record, size_t len)
 {
+	const uint8_t *body = record + HEADER;
 	struct line line = {.text = ""};
+	uint8_t type = record[0];
 	char alert[40];
 
-	if (lane->type == RECORD_HANDSHAKE && !lane->encrypted) {
-		add_messages(&line, body, len, &lane->rest);
-	} else if (lane->type == RECORD_HANDSHAKE) {
+	if (story->opt->trace == NULL || len < HEADER)
+		return;
+	if (type == RECORD_HANDSHAKE && !lane->encrypted) {
+		add_messages(&line, body, len - HEADER, &lane->rest);
+	} else if (type == RECORD_HANDSHAKE) {
 		add(&line, "Finished (encrypted)");
-	} else if (lane->type == RECORD_CHANGE_CIPHER_SPEC) {
+	} else if (type == RECORD_CHANGE_CIPHER_SPEC) {
 		add(&line, "ChangeCipherSpec");
 		lane->encrypted = true;
-	} else if (lane->type == RECORD_ALERT && len == 2) {
+	} else if (type == RECORD_ALERT && len == HEADER + 2) {
 		snprintf(alert, sizeof(alert), "alert %u %s", body[1], alert_name(body[1]));
 		add(&line, alert);
 	} else {
-		add(&line, lane->type == RECORD_ALERT ? "an alert (encrypted)" : "an encrypted record");
+		add(&line, type == RECORD_ALERT ? "an alert (encrypted)" : "an encrypted record");
 	}
 	if (line.len != 0)
-		story_tell(story, "%s %s, %zu bytes", verb, line.text, HEADER + len);
-}
-
-static void read_header(struct story_lane *lane, const uint8_t header[HEADER])
-{
-	lane->type = header[0];
-	lane->missing = (size_t)header[3] << 8 | header[4];
+		story_tell(story, "%s %s, %zu bytes", verb, line.text, len);
 }
 
 void story_stream_sent(struct story *story, const uint8_t *record, size_t len)
 {
-	if (story->opt->trace == NULL || len < HEADER)
-		return;
-	read_header(&story->out, record);
-	if (story->out.missing == len - HEADER) /* or it is the end of one that left in parts */
-		tell(story, "sent", &story->out, record + HEADER, len - HEADER);
+	tell(story, "sent", &story->out, record, len);
 }
 
-void story_stream_received(struct story *story, const uint8_t *bytes, size_t len)
+void story_stream_received(struct story *story, const uint8_t *record, size_t len)
 {
-	struct story_lane *lane = &story->in;
-
-	if (story->opt->trace == NULL)
-		return;
-	if (lane->missing == 0) {
-		if (len == HEADER)
-			read_header(lane, bytes);
-		return;
-	}
-	if (len == lane->missing || (lane->type == RECORD_HANDSHAKE && !lane->encrypted))
-		tell(story, "received", lane, bytes, len);
-	lane->missing -= len < lane->missing ? len : lane->missing;
+	tell(story, "received", &story->in, record, len);
 }

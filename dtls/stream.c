@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
 
-enum { PLAIN_ALERT = 5 + 2 }; /* bytes of a record */
+enum { HEADER = 5, PLAIN_ALERT = HEADER + 2 }; /* bytes of a record */
+/* mbed TLS goes on for as long as there are warnings, tickets or empty records to read: so much of it in one call. */
+enum { RECEIVES_AT_ONCE = 1024 };
 
 /* ---- mbed TLS's callbacks ---- */
 
@@ -13,13 +15,28 @@ static bool is_gone(int error)
 	return error == EPIPE || error == ECONNRESET;
 }
 
-static void note_sent(struct association *a, const uint8_t *bytes, size_t len)
+/* What is left of a record is given to the transport again, until all has left: only its beginning is of interest. */
+static void note_sent(struct association *a, const uint8_t *bytes, size_t left, size_t sent)
 {
-	if (a->state != ASSOCIATION_HANDSHAKE)
+	bool begins = a->story.unsent == 0;
+
+	a->story.unsent = left - sent;
+	if (!begins || a->state != ASSOCIATION_HANDSHAKE)
 		return;
 	if (bytes[0] == RECORD_ALERT)
-		a->alert_sent = len != PLAIN_ALERT || bytes[5] == MBEDTLS_SSL_ALERT_LEVEL_FATAL;
-	story_stream_sent(&a->story, bytes, len);
+		a->alert_sent = left != PLAIN_ALERT || bytes[HEADER] == MBEDTLS_SSL_ALERT_LEVEL_FATAL;
+	story_stream_sent(&a->story, bytes, left);
+}
+
+/* mbed TLS asks for a record's header, then for its body, each until it has all of it. */
+static void note_received(struct association *a, const uint8_t *bytes, size_t len)
+{
+	const uint8_t *record = a->ssl.MBED_FIELD(in_hdr);
+	size_t have = (size_t)(bytes - record) + len;
+
+	a->heard |= len > 0;
+	if (a->state == ASSOCIATION_HANDSHAKE && have > HEADER && have == HEADER + ((size_t)record[3] << 8 | record[4]))
+		story_stream_received(&a->story, record, have);
 }
 
 static int send_bytes(void *arg, const unsigned char *bytes, size_t len)
@@ -30,8 +47,7 @@ static int send_bytes(void *arg, const unsigned char *bytes, size_t len)
 	if (n == DTLS_WANT_WRITE)
 		return MBEDTLS_ERR_SSL_WANT_WRITE;
 	if (n >= 0) {
-		if ((size_t)n == len)
-			note_sent(a, bytes, len);
+		note_sent(a, bytes, len, (size_t)n);
 		return (int)n;
 	}
 	a->lost_errno = errno;
@@ -45,14 +61,17 @@ static int send_bytes(void *arg, const unsigned char *bytes, size_t len)
 static int recv_bytes(void *arg, unsigned char *buf, size_t len)
 {
 	struct association *a = arg;
-	ssize_t n = a->recv(a->owner, buf, len);
+	ssize_t n;
 
+	if (a->receives_left == 0)
+		return MBEDTLS_ERR_SSL_WANT_READ;
+	a->receives_left--;
+	n = a->recv(a->owner, buf, len);
 	if (n == DTLS_WANT_READ)
 		return MBEDTLS_ERR_SSL_WANT_READ;
+	a->at_end = n == 0;
 	if (n >= 0) {
-		a->heard |= n > 0;
-		if (a->state == ASSOCIATION_HANDSHAKE)
-			story_stream_received(&a->story, buf, (size_t)n);
+		note_received(a, buf, (size_t)n);
 		return (int)n;
 	}
 	a->lost_errno = errno;
@@ -67,16 +86,47 @@ static void stream_attach(struct association *a)
 
 /* ---- the handshake ---- */
 
+/* mbed TLS 2.28 takes what is no record at all for a bad ClientHello. */
+static bool is_not_tls(const struct association *a, int code)
+{
+	const uint8_t *header = a->ssl.MBED_FIELD(in_hdr);
+	bool is_record =
+	    header[0] >= RECORD_CHANGE_CIPHER_SPEC && header[0] <= RECORD_APPLICATION_DATA && header[1] == 3;
+
+	return a->heard && a->broken == NULL && code != MBEDTLS_ERR_SSL_CONN_EOF && !is_record;
+}
+
+/* An mbed TLS client that refuses its server under TLS 1.3 says why in the clear, where mbed TLS decrypts. */
+static bool is_plain_alert(const struct association *a, int code)
+{
+	const uint8_t *record = a->ssl.MBED_FIELD(in_hdr);
+
+	return code == MBEDTLS_ERR_SSL_INVALID_MAC && record[0] == RECORD_ALERT && record[3] == 0 && record[4] == 2;
+}
+
+static int handshake_failed(struct association *a, int code)
+{
+	if (is_not_tls(a, code))
+		code = MBEDTLS_ERR_SSL_INVALID_RECORD;
+	if (is_plain_alert(a, code)) {
+		code = MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE;
+		a->alert_plain = true;
+		a->alert = a->ssl.MBED_FIELD(in_hdr)[PLAIN_ALERT - 1];
+	}
+	return association_handshake_failed(a, code);
+}
+
 static int stream_handshake(struct association *a)
 {
 	int code;
 
 	timer_begin(&a->timer);
+	a->receives_left = RECEIVES_AT_ONCE;
 	code = mbedtls_ssl_handshake(&a->ssl);
 	if (code == 0)
 		return association_handshake_done(a);
 	if (code != MBEDTLS_ERR_SSL_WANT_READ && code != MBEDTLS_ERR_SSL_WANT_WRITE)
-		return association_handshake_failed(a, code);
+		return handshake_failed(a, code);
 	if (timer_gave_up(&a->timer))
 		return association_handshake_timed_out(a);
 	return code == MBEDTLS_ERR_SSL_WANT_READ ? DTLS_WANT_READ : DTLS_WANT_WRITE;
@@ -84,24 +134,36 @@ static int stream_handshake(struct association *a)
 
 /* ---- the session ---- */
 
+/* An alert that found no room must not wait for a write that may never come. Whether the transport still sends is for a
+ * write to find out: there may be something to read. */
+static void flush_alert(struct association *a)
+{
+	if (a->unsent)
+		return;
+	association_flush(a);
+	a->broken = NULL;
+}
+
 static ssize_t stream_read(struct association *a, void *buf, size_t len)
 {
 	int n;
 
-	do
+	flush_alert(a);
+	a->receives_left = RECEIVES_AT_ONCE;
+	do /* two empty records look like the end of the stream */
 		n = mbedtls_ssl_read(&a->ssl, buf, len);
-	while (mbed_is_session_ticket(n));
+	while (mbed_is_session_ticket(n) || (n == 0 && !a->at_end));
 	if (n == MBEDTLS_ERR_SSL_WANT_READ)
 		return DTLS_WANT_READ;
 	if (n == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return DTLS_WANT_WRITE;
 	if (n > 0)
 		return n;
-	/* 0 is the end of the stream. Without close_notify anybody may have cut it off (RFC 5246, 7.2.1). */
+	/* Without close_notify anybody may have cut it off (RFC 5246, 7.2.1). */
 	return association_session_failed(a, n == 0 ? MBEDTLS_ERR_SSL_CONN_EOF : n);
 }
 
-/* The peer may have said why before it left. */
+/* The peer may have said why before it left, or more than that: then only the writing has come to its end. */
 static ssize_t write_failed(struct association *a, int code)
 {
 	const char *broken = a->broken;
@@ -109,7 +171,12 @@ static ssize_t write_failed(struct association *a, int code)
 	unsigned char none;
 
 	a->broken = NULL;
+	a->receives_left = RECEIVES_AT_ONCE;
 	said = mbedtls_ssl_read(&a->ssl, &none, 0);
+	if (mbedtls_ssl_get_bytes_avail(&a->ssl) > 0) {
+		a->deaf_errno = error;
+		return DTLS_FAIL;
+	}
 	if (said == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE || said == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
 		return association_session_failed(a, said);
 	a->broken = broken;
@@ -120,8 +187,11 @@ static ssize_t write_failed(struct association *a, int code)
 static ssize_t stream_write(struct association *a, const void *buf, size_t len)
 {
 	size_t max = association_max_payload(a);
-	int n = association_flush(a);
+	int n;
 
+	if (a->deaf_errno != 0)
+		return DTLS_FAIL;
+	n = association_flush(a);
 	if (n == 0 && a->unsent) {
 		a->unsent = false;
 		return (ssize_t)a->unsent_len;

@@ -1,6 +1,7 @@
 #include "verify.h"
 
 #include <mbedtls/asn1.h>
+#include <mbedtls/oid.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,19 @@ static void add_today(struct association *a)
 	add(a, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
 }
 
+/* The common name counts where there is no host name among the alternative ones. */
+static void add_common_name(struct association *a, const mbedtls_x509_crt *crt)
+{
+	char name[80];
+
+	for (const mbedtls_x509_name *n = &crt->subject; n != NULL; n = n->next)
+		if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &n->oid) == 0) {
+			add(a, "\"%s\"", error_bytes(n->val.p, n->val.len, name, sizeof(name)));
+			return;
+		}
+	add(a, "no host name");
+}
+
 static void add_names(struct association *a, const mbedtls_x509_crt *crt)
 {
 	const char *separator = "";
@@ -56,7 +70,7 @@ static void add_names(struct association *a, const mbedtls_x509_crt *crt)
 		separator = ", ";
 	}
 	if (separator[0] == '\0')
-		add(a, "no host name");
+		add_common_name(a, crt);
 }
 
 static void describe_issuer(struct association *a, const mbedtls_x509_crt *crt)
@@ -107,6 +121,9 @@ static void describe(struct association *a, const mbedtls_x509_crt *crt, int dep
 		add(a,
 		    "has a key or a signature that is too weak: it needs an RSA key of 2048 bits or an EC key, and a "
 		    "signature with SHA-256 or better");
+	} else if ((flags & (MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE)) != 0) {
+		add(a, "is not meant for a %s: its key usage, or extended key usage, must allow it",
+		    settings_is_server(a->settings) ? "TLS client" : "TLS server");
 	} else if (flags == MBEDTLS_X509_BADCERT_OTHER) {
 		add(a, "was rejected by the verify callback");
 	} else {
@@ -116,11 +133,28 @@ static void describe(struct association *a, const mbedtls_x509_crt *crt, int dep
 	}
 }
 
+/* RFC 5280, 4.2.1.3 and 4.2.1.12. mbed TLS asks later, and without a word of which certificate. */
+static uint32_t wrong_use(const struct association *a, const mbedtls_x509_crt *leaf)
+{
+	bool of_client = settings_is_server(a->settings);
+	uint32_t flags = 0;
+
+	if (mbedtls_x509_crt_check_key_usage(leaf, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0)
+		flags |= MBEDTLS_X509_BADCERT_KEY_USAGE;
+	if (mbedtls_x509_crt_check_extended_key_usage(leaf,
+		of_client ? MBEDTLS_OID_CLIENT_AUTH : MBEDTLS_OID_SERVER_AUTH,
+		of_client ? MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH) : MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) != 0)
+		flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
+	return flags;
+}
+
 int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
 	struct association *a = arg;
 	const struct options *opt = &a->settings->opt;
 
+	if (depth == 0)
+		*flags |= wrong_use(a, crt);
 	if (opt->verify != NULL && opt->verify(opt->verify_arg, crt->raw.p, crt->raw.len, depth, *flags) != 0)
 		*flags |= MBEDTLS_X509_BADCERT_OTHER;
 	a->verify_ran = true;
