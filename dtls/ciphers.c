@@ -35,11 +35,17 @@ bool options_have_psk(const struct options *opt)
 	return opt->psk.fixed != NULL || opt->psk.added != NULL || opt->psk.file != NULL || opt->psk.lookup != NULL;
 }
 
+/* A client that verifies nothing needs nothing for it. */
+static bool uses_certificates(const struct options *opt)
+{
+	return opt->own_count > 0 || opt->trust != NULL || (!options_is_server(opt) && opt->verify_mode == CERT_NONE);
+}
+
 const int *options_ciphers(const struct options *opt)
 {
 	if (opt->ciphers[0] != 0)
 		return opt->ciphers;
-	return options_have_psk(opt) || (opt->own_count == 0 && opt->trust == NULL) ? psk_ciphers : certificate_ciphers;
+	return options_have_psk(opt) || !uses_certificates(opt) ? psk_ciphers : certificate_ciphers;
 }
 
 static bool is_psk(int id)

@@ -188,7 +188,8 @@ int dtls_context_set_keylog(struct dtls_context *, dtls_keylog *log, void *arg);
  * returns a valid cookie (RFC 6347, 4.2.1) becomes the peer, and datagrams from others go through the gate. */
 
 /* Borrows fd, a UDP socket for DTLS, a stream socket (TCP, or AF_UNIX) for TLS; the caller closes it. A TLS client's
- * may still be connecting when it does not block. NULL: the cause is in dtls_context_error(). */
+ * may still be connecting when it does not block. Set TCP_NODELAY: a handshake's flight leaves in several small
+ * pieces, which otherwise wait for each other's acknowledgement. NULL: the cause is in dtls_context_error(). */
 struct dtls_conn *dtls_wrap_socket(struct dtls_context *, int fd);
 /* send takes one datagram and returns len, DTLS_WANT_WRITE or DTLS_FAIL. recv stores one datagram and returns its
  * length, DTLS_WANT_READ or DTLS_FAIL; what is longer than len is cut. Over a stream both move 1..len bytes and return

@@ -85,6 +85,13 @@ static void say(struct sentence *s, const char *format, ...)
 	va_end(args);
 }
 
+static bool may_lack_certificate(const struct association *a)
+{
+	const struct options *opt = &a->settings->opt;
+
+	return !options_is_server(opt) && !options_only_psk(opt) && opt->own_count == 0;
+}
+
 static void say_alert(struct sentence *s)
 {
 	uint8_t alert = s->a->alert;
@@ -92,7 +99,6 @@ static void say_alert(struct sentence *s)
 	switch (alert) {
 	case MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC:
 	case MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR:
-	case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_PSK_IDENTITY:
 		if (s->identity[0] == '\0')
 			break;
 		say(s,
@@ -100,12 +106,20 @@ static void say_alert(struct sentence *s)
 		    "does not know this identity",
 		    alert_name(alert), s->identity);
 		return;
+	case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_PSK_IDENTITY:
+		if (s->identity[0] == '\0')
+			break;
+		say(s, "the peer sent the alert %s: it does not know the identity \"%s\"", alert_name(alert),
+		    s->identity);
+		return;
 	case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
 	case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
 		say(s,
 		    "the peer sent the alert %s: probably none of the cipher suites offered here is enabled there, or "
-		    "it has no key for them",
-		    alert_name(alert));
+		    "it %s",
+		    alert_name(alert),
+		    may_lack_certificate(s->a) ? "asks for a certificate, and none is loaded here"
+					       : "has no key for them");
 		return;
 	case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
 	case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
