@@ -76,7 +76,7 @@ int association_set_hostname(struct association *a, const char *name)
 
 	snprintf(a->hostname, sizeof(a->hostname), "%s", name == NULL ? "" : name);
 	a->needs_hostname = a->settings->opt.verify_mode != CERT_NONE && !options_only_psk(&a->settings->opt);
-	code = mbedtls_ssl_set_hostname(&a->ssl, name);
+	code = mbedtls_ssl_set_hostname(&a->ssl, name != NULL && verify_is_address(name) ? NULL : name);
 	if (code == 0 && name != NULL)
 		a->needs_hostname = false;
 	return code;
@@ -136,6 +136,9 @@ void association_refuse(struct association *a, int code)
 
 int association_handshake_failed(struct association *a, int code)
 {
+	/* What the callback makes mbed TLS refuse is a failed verification like any other. */
+	if (code == MBEDTLS_ERR_X509_FATAL_ERROR && a->verify_flags != 0)
+		code = MBEDTLS_ERR_X509_CERT_VERIFY_FAILED;
 	a->code = code;
 	if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && !a->alert_plain)
 		a->alert = mbed_alert(&a->ssl);

@@ -62,6 +62,7 @@ struct association {
 	bool quiet; /* sends no alerts: another session lives at this address */
 	bool alert_sent; /* a fatal one */
 	bool alert_plain;
+	bool certificate_asked; /* of a client */
 	uint8_t alert; /* the last one received in the clear */
 	bool restarted;
 	unsigned hello_verify_requests;

@@ -20,6 +20,11 @@ int association_handshake_timed_out(struct association *);
 ssize_t association_session_failed(struct association *, int code);
 /* mbed TLS says that the handshake is complete: DTLS_OK, or final where what was agreed on will not do. */
 int association_handshake_done(struct association *);
+/* A fatal alert has told the peer why the handshake fails: mbed TLS's own, without the reason, need not follow. */
+static inline bool association_has_told(const struct association *a)
+{
+	return a->alert_sent && a->state == ASSOCIATION_HANDSHAKE;
+}
 /* Bytes that mbed TLS could not send have left: 0, WANT_WRITE, or another error of mbed TLS. Before a write: mbed TLS
  * would take such a rest for the beginning of what it is given, and drop the latter. */
 int association_flush(struct association *);

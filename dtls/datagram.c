@@ -35,6 +35,7 @@ static void note_sent(struct association *a, const uint8_t *at, size_t left)
 static void note_received_message(struct association *a, const struct record *r, const struct message *m)
 {
 	a->hello_answered |= m->type == MESSAGE_SERVER_HELLO;
+	a->certificate_asked |= m->type == MESSAGE_CERTIFICATE_REQUEST;
 	if (m->type != MESSAGE_HELLO_VERIFY_REQUEST)
 		return;
 	a->hello_verify_requests++;
@@ -66,7 +67,7 @@ static int send_datagram(void *arg, const unsigned char *datagram, size_t len)
 	struct association *a = arg;
 	ssize_t sent;
 
-	if (a->quiet && datagram[0] == RECORD_ALERT)
+	if (datagram[0] == RECORD_ALERT && (a->quiet || association_has_told(a)))
 		return (int)len;
 	sent = a->send(a->owner, datagram, len);
 	if (sent == DTLS_WANT_WRITE)

@@ -85,13 +85,6 @@ static void say(struct sentence *s, const char *format, ...)
 	va_end(args);
 }
 
-static bool may_lack_certificate(const struct association *a)
-{
-	const struct options *opt = &a->settings->opt;
-
-	return !options_is_server(opt) && !options_only_psk(opt) && opt->own_count == 0;
-}
-
 static void say_alert(struct sentence *s)
 {
 	uint8_t alert = s->a->alert;
@@ -114,12 +107,15 @@ static void say_alert(struct sentence *s)
 		return;
 	case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
 	case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
+		if (s->a->certificate_asked && s->a->settings->opt.own_count == 0) {
+			say(s, "the peer sent the alert %s: it asks for a certificate, and none is loaded here",
+			    alert_name(alert));
+			return;
+		}
 		say(s,
 		    "the peer sent the alert %s: probably none of the cipher suites offered here is enabled there, or "
-		    "it %s",
-		    alert_name(alert),
-		    may_lack_certificate(s->a) ? "asks for a certificate, and none is loaded here"
-					       : "has no key for them");
+		    "it has no key for them",
+		    alert_name(alert));
 		return;
 	case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
 	case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
@@ -194,7 +190,8 @@ static bool say_handshake_cause(struct sentence *s, int code)
 			    s); /* the same code tells that the binder, by which a client proves its key, is wrong */
 			return true;
 		}
-		say(s, "none of the peer's cipher suites is enabled here%s", s->server ? "" : ", or it chose another");
+		say(s, "none of the peer's cipher suites is enabled here%s",
+		    s->server ? ", or fits this side's certificate and its key usage" : ", or it chose another");
 		return true;
 	default:
 		return false;
@@ -263,7 +260,7 @@ void error_explain(struct association *a, const char *stage)
 	}
 	if (error_is_memory(a->code)) {
 		say(&s, "out of memory");
-	} else if (a->state != ASSOCIATION_HANDSHAKE || !say_handshake_cause(&s, a->code)) {
+	} else if (a->state != ASSOCIATION_HANDSHAKE || !say_handshake_cause(&s, mbed_same_meaning(a->code))) {
 		say_session_cause(&s, a->code);
 	}
 	finish(&s, a, stage, error_name(a->code, name));

@@ -122,6 +122,16 @@ static inline void mbed_conf_groups(mbedtls_ssl_config *conf)
 #endif
 }
 
+/* No suite in common, and none that this side's certificate fits: 3.6 has one code for both. */
+static inline int mbed_same_meaning(int code)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	return code == MBEDTLS_ERR_SSL_NO_USABLE_CIPHERSUITE ? MBED_ERR_NO_CIPHER : code;
+#else
+	return code;
+#endif
+}
+
 /* Records that did not authenticate; counted only while a limit is configured. */
 static inline unsigned mbed_forgeries(const mbedtls_ssl_context *ssl)
 {

@@ -28,6 +28,20 @@ static void note_sent(struct association *a, const uint8_t *bytes, size_t left, 
 	story_stream_sent(&a->story, bytes, left);
 }
 
+/* In the clear, so not under TLS 1.3: there an alert of its own says that a certificate is missing. */
+static bool asks_for_certificate(const uint8_t *record, size_t len)
+{
+	enum { MESSAGE = 4 };
+
+	if (record[0] != RECORD_HANDSHAKE)
+		return false;
+	for (size_t at = HEADER; at + MESSAGE <= len;
+	     at += MESSAGE + ((size_t)record[at + 1] << 16 | (size_t)record[at + 2] << 8 | record[at + 3]))
+		if (record[at] == MESSAGE_CERTIFICATE_REQUEST)
+			return true;
+	return false;
+}
+
 /* mbed TLS asks for a record's header, then for its body, each until it has all of it. */
 static void note_received(struct association *a, const uint8_t *bytes, size_t len)
 {
@@ -35,15 +49,21 @@ static void note_received(struct association *a, const uint8_t *bytes, size_t le
 	size_t have = (size_t)(bytes - record) + len;
 
 	a->heard |= len > 0;
-	if (a->state == ASSOCIATION_HANDSHAKE && have > HEADER && have == HEADER + ((size_t)record[3] << 8 | record[4]))
-		story_stream_received(&a->story, record, have);
+	if (a->state != ASSOCIATION_HANDSHAKE || have <= HEADER ||
+	    have != HEADER + ((size_t)record[3] << 8 | record[4]))
+		return;
+	a->certificate_asked |= asks_for_certificate(record, have);
+	story_stream_received(&a->story, record, have);
 }
 
 static int send_bytes(void *arg, const unsigned char *bytes, size_t len)
 {
 	struct association *a = arg;
-	ssize_t n = a->send(a->owner, bytes, len);
+	ssize_t n;
 
+	if (a->story.unsent == 0 && bytes[0] == RECORD_ALERT && association_has_told(a))
+		return (int)len;
+	n = a->send(a->owner, bytes, len);
 	if (n == DTLS_WANT_WRITE)
 		return MBEDTLS_ERR_SSL_WANT_WRITE;
 	if (n >= 0) {

@@ -1,5 +1,6 @@
 #include "verify.h"
 
+#include <arpa/inet.h>
 #include <mbedtls/asn1.h>
 #include <mbedtls/oid.h>
 #include <stdarg.h>
@@ -7,7 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { SAN_DNS = 2 };
+enum { SAN_DNS = 2, SAN_ADDRESS = 7 };
+
+typedef mbedtls_x509_sequence names;
 
 static void add(struct association *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -57,20 +60,72 @@ static void add_common_name(struct association *a, const mbedtls_x509_crt *crt)
 	add(a, "no host name");
 }
 
+static int kind_of(const names *n)
+{
+	return n->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
+}
+
+/* False for a kind that no server goes by. */
+static bool add_name(struct association *a, const char *separator, const names *n)
+{
+	char text[80];
+
+	if (kind_of(n) == SAN_DNS)
+		add(a, "%s\"%s\"", separator, error_bytes(n->buf.p, n->buf.len, text, sizeof(text)));
+	else if (kind_of(n) == SAN_ADDRESS && (n->buf.len == 4 || n->buf.len == 16))
+		add(a, "%s%s", separator,
+		    inet_ntop(n->buf.len == 4 ? AF_INET : AF_INET6, n->buf.p, text, sizeof(text)));
+	else
+		return false;
+	return true;
+}
+
 static void add_names(struct association *a, const mbedtls_x509_crt *crt)
 {
 	const char *separator = "";
 
-	for (const mbedtls_x509_sequence *n = &crt->subject_alt_names; n != NULL && n->buf.p != NULL; n = n->next) {
-		char name[80];
-
-		if ((n->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) != SAN_DNS)
-			continue;
-		add(a, "%s\"%s\"", separator, error_bytes(n->buf.p, n->buf.len, name, sizeof(name)));
-		separator = ", ";
-	}
+	for (const names *n = &crt->subject_alt_names; n != NULL && n->buf.p != NULL; n = n->next)
+		if (add_name(a, separator, n))
+			separator = ", ";
 	if (separator[0] == '\0')
 		add_common_name(a, crt);
+}
+
+/* 4 or 16 bytes of an address in out; 0 where the hostname is a name. */
+static size_t parse_address(const char *hostname, uint8_t out[16])
+{
+	if (inet_pton(AF_INET, hostname, out) == 1)
+		return 4;
+	return inet_pton(AF_INET6, hostname, out) == 1 ? 16 : 0;
+}
+
+bool verify_is_address(const char *hostname)
+{
+	uint8_t address[16];
+
+	return parse_address(hostname, address) > 0;
+}
+
+/* mbed TLS is not told of addresses: 2.28 cannot compare them, and it would send them as a server's name. */
+static bool is_for_another_address(const struct association *a, const mbedtls_x509_crt *crt)
+{
+	uint8_t address[16];
+	size_t len = parse_address(a->hostname, address);
+
+	for (const names *n = &crt->subject_alt_names; len > 0 && n != NULL && n->buf.p != NULL; n = n->next)
+		if (kind_of(n) == SAN_ADDRESS && n->buf.len == len && memcmp(n->buf.p, address, len) == 0)
+			return false;
+	return len > 0;
+}
+
+static bool trusts(const struct association *a, const mbedtls_x509_buf *name)
+{
+	const struct trust *t = a->settings->opt.trust;
+
+	for (const mbedtls_x509_crt *ca = t == NULL ? NULL : &t->cas; ca != NULL && ca->raw.p != NULL; ca = ca->next)
+		if (ca->subject_raw.len == name->len && memcmp(ca->subject_raw.p, name->p, name->len) == 0)
+			return true;
+	return false;
 }
 
 static void describe_issuer(struct association *a, const mbedtls_x509_crt *crt)
@@ -83,6 +138,13 @@ static void describe_issuer(struct association *a, const mbedtls_x509_crt *crt)
 		return;
 	}
 	mbedtls_x509_dn_gets(issuer, sizeof(issuer), &crt->issuer);
+	if (trusts(a, &crt->issuer_raw)) {
+		add(a,
+		    "names \"%s\" as its issuer, but that CA's key, as it is loaded here, did not sign it: is the "
+		    "CA's certificate the current one?",
+		    issuer);
+		return;
+	}
 	add(a,
 	    "was issued by \"%s\", which is none of the trusted CAs: load that CA, or have the peer send the "
 	    "certificates between it and one that is trusted",
@@ -148,6 +210,22 @@ static uint32_t wrong_use(const struct association *a, const mbedtls_x509_crt *l
 	return flags;
 }
 
+static unsigned char alert_for(uint32_t flags)
+{
+	if ((flags & MBEDTLS_X509_BADCERT_OTHER) != 0)
+		return MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED;
+	if ((flags & (MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE |
+			 MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY)) != 0)
+		return MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT;
+	if ((flags & MBEDTLS_X509_BADCERT_EXPIRED) != 0)
+		return MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED;
+	if ((flags & MBEDTLS_X509_BADCERT_REVOKED) != 0)
+		return MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED;
+	if ((flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0)
+		return MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA;
+	return MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN;
+}
+
 int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
 	struct association *a = arg;
@@ -155,6 +233,8 @@ int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *fl
 
 	if (depth == 0)
 		*flags |= wrong_use(a, crt);
+	if (depth == 0 && is_for_another_address(a, crt))
+		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
 	if (opt->verify != NULL && opt->verify(opt->verify_arg, crt->raw.p, crt->raw.len, depth, *flags) != 0)
 		*flags |= MBEDTLS_X509_BADCERT_OTHER;
 	a->verify_ran = true;
@@ -163,6 +243,10 @@ int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *fl
 	if (a->verify_flags == 0)
 		describe(a, crt, depth, *flags);
 	a->verify_flags |= *flags;
-	/* mbed TLS's optional would take a bad certificate; ours takes none or a good one. */
-	return opt->verify_mode == CERT_OPTIONAL ? MBEDTLS_ERR_X509_FATAL_ERROR : 0;
+	if (!settings_is_server(a->settings) || opt->verify_mode != CERT_OPTIONAL)
+		return 0;
+	/* mbed TLS's optional would take a bad certificate, ours takes none or a good one; and mbed TLS tells the peer no
+	 * reason when it is made to refuse one. */
+	mbedtls_ssl_send_alert_message(&a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_for(*flags));
+	return MBEDTLS_ERR_X509_FATAL_ERROR;
 }

@@ -6,5 +6,7 @@
 
 /* mbed TLS's f_vrfy; the argument is the association. */
 int verify_certificate(void *association, mbedtls_x509_crt *, int depth, uint32_t *flags);
+/* RFC 6066, 3: an address is no host name. */
+bool verify_is_address(const char *hostname);
 
 #endif

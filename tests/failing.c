@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static atomic_uint countdown;
-static atomic_bool paused, happened;
+static atomic_bool paused, happened, numbers_spared;
 static atomic_long live;
 
 void failing_arm(unsigned nth)
@@ -17,6 +17,11 @@ void failing_arm(unsigned nth)
 void failing_pause(bool yes)
 {
 	paused = yes;
+}
+
+void failing_spare_numbers(bool yes)
+{
+	numbers_spared = yes;
 }
 
 bool failing_happened(void)
@@ -61,7 +66,9 @@ void *malloc(size_t size)
 
 void *calloc(size_t count, size_t size)
 {
-	return fails() ? NULL : counted(__libc_calloc(count, size));
+	bool is_number = size == sizeof(long); /* an array of machine words */
+
+	return !(is_number && numbers_spared) && fails() ? NULL : counted(__libc_calloc(count, size));
 }
 
 void *realloc(void *p, size_t size)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # pki.sh DIR: a small PKI for the certificate tests, made with openssl, for now and here alone.
 # A CA, another CA, a chain over an intermediate; certificates for "localhost" with EC and RSA keys; one that has expired,
-# one that is not valid yet, one for another name, one that is revoked, one with a weak key.
+# one that is not valid yet, one for another name, one that is revoked, one with a weak key, and more that are refused.
+# pki.sh DIR big: adds a chain with an RSA key of 4096 bits, which takes seconds to make.
 set -eu
 cd "$1"
 
@@ -50,7 +51,22 @@ ec() {
 	openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"
 }
 
+issuer() { # NAME: signs with the key and certificate of that name, whatever they are for
+	mkdir "$1.d"
+	: >"$1.d/index"
+	echo 2000 >"$1.d/serial"
+	sed "s/ca\.d/$1.d/; s/ca\.pem/$1.pem/; s/ca\.key/$1.key/" ca.cnf >"$1.cnf"
+}
+
 names='subjectAltName=DNS:localhost,DNS:sensor.example'
+if [ "${2:-}" = big ]; then
+	openssl genrsa -out big.key 4096 2>/dev/null
+	sign sub big localhost "$names"
+	cat big.pem sub.pem ca.pem >big-chain.pem
+	: >made-big
+	exit
+fi
+
 ca ca 'Test CA'
 ca other 'Other CA'
 for name in server client expired future wrong revoked sub leaf; do ec "$name"; done
@@ -67,15 +83,45 @@ openssl genrsa -out weak.key 1024 2>/dev/null
 sign ca weak localhost "$names"
 
 # A chain of three: leaf, intermediate, CA.
-mkdir sub.d
-: >sub.d/index
-echo 2000 >sub.d/serial
-sed 's/ca\.d/sub.d/; s/ca\.pem/sub.pem/; s/ca\.key/sub.key/' ca.cnf >sub.cnf
+issuer sub
 sign sub leaf localhost "$names"
 cat leaf.pem sub.pem >chain.pem
 
+# An intermediate that is revoked, and one that is no CA.
+for name in gone orphan misled; do ec "$name"; done
+sign ca gone 'Test Gone CA' 'basicConstraints=critical,CA:TRUE'
+issuer gone
+sign gone orphan localhost "$names"
+cat orphan.pem gone.pem >orphan-chain.pem
+issuer client
+sign client misled localhost "$names"
+cat misled.pem client.pem >misled-chain.pem
+
+# Names: none but the subject's, a wildcard, an address. Usages: each for one side alone, and a key that may not sign.
+for name in bare wildcard address clients servers signless sha1; do ec "$name"; done
+sign ca bare localhost 'basicConstraints=CA:FALSE'
+sign ca wildcard wildcard 'subjectAltName=DNS:*.sensors.example'
+sign ca address address 'subjectAltName=IP:127.0.0.1,IP:0:0:0:0:0:0:0:1'
+sign ca clients localhost "$names
+extendedKeyUsage=clientAuth"
+sign ca servers localhost "$names
+extendedKeyUsage=serverAuth"
+sign ca signless localhost "$names
+keyUsage=keyAgreement"
+sign ca sha1 localhost "$names" -md sha1
+ec selfsigned
+openssl req -x509 -new -key selfsigned.key -sha256 -days 30 -subj /CN=localhost -addext "$names" -config ca.cnf \
+	-out selfsigned.pem
+# A CA that has the name of the first, and another key.
+ca twin 'Test CA'
+ec copied
+sign twin copied localhost "$names"
+
 openssl ca -config ca.cnf -revoke revoked.pem 2>/dev/null
+openssl ca -config ca.cnf -revoke gone.pem 2>/dev/null
 openssl ca -config ca.cnf -gencrl -out ca.crl 2>/dev/null
+openssl ca -config ca.cnf -gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20210101000000Z -out old.crl 2>/dev/null
+openssl ca -config ca.cnf -gencrl -crl_lastupdate 20400101000000Z -crl_nextupdate 20410101000000Z -out early.crl 2>/dev/null
 
 # The same key and certificate in every form.
 openssl x509 -in server.pem -outform DER -out server.der
@@ -84,3 +130,16 @@ openssl pkcs8 -topk8 -nocrypt -in server.key -out server-pkcs8.pem
 openssl rsa -in rsa.key -traditional -out rsa-pkcs1.pem 2>/dev/null
 openssl ec -in server.key -aes256 -passout pass:secret -out server-encrypted.pem 2>/dev/null
 openssl x509 -in ca.pem -outform DER -out ca.der
+
+# For the peers of other stacks: a client with an RSA key, one behind the intermediate, one of the other CA; a server with
+# a P-384 key.
+for name in subclient stranger; do ec "$name"; done
+openssl genrsa -out rsaclient.key 2048 2>/dev/null
+openssl ecparam -name secp384r1 -genkey -noout -out p384.key
+sign ca rsaclient sensor-18 'basicConstraints=CA:FALSE'
+sign sub subclient sensor-19 'basicConstraints=CA:FALSE'
+sign other stranger localhost "$names"
+sign ca p384 localhost "$names"
+cp chain.pem leaf-chain.pem
+cat subclient.pem sub.pem >subclient-chain.pem
+: >made

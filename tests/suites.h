@@ -53,7 +53,24 @@
 	X(seeds) \
 	X(settings) \
 	X(certificates) \
-	X(story)
+	X(refusals) \
+	X(foreign_clients) \
+	X(foreign_servers) \
+	X(certificate_alloc) \
+	X(certificate_loss) \
+	X(certificate_threads) \
+	X(mqtt_packets) \
+	X(mqtt_session) \
+	X(story) \
+	X(stream) \
+	X(stream_errors) \
+	X(stream_peers) \
+	X(stream_settings) \
+	X(stream_memory) \
+	X(stream_socket) \
+	X(stream_certificates) \
+	X(stream_1_3) \
+	X(stream_threads)
 /* clang-format on */
 
 #define SUITE_DECLARATION(name) Suite *name##_suite(void);

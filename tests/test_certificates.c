@@ -1,98 +1,13 @@
 /* Certificates over DTLS: who is accepted, who is refused, and what is said about it. */
 #include "pair.h"
+#include "pki.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static pid_t maker; /* the tests are forked off it */
-static char folder[] = "/tmp/test_certificates_XXXXXX";
 static struct pair pair;
-
-static const char *in_folder(const char *name)
-{
-	static char paths[4][64];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-	return path;
-}
-
-/* Once for all tests: before Check forks. */
-static void make_pki(void)
-{
-	char command[128];
-
-	maker = getpid();
-	if (mkdtemp(folder) == NULL)
-		return;
-	snprintf(command, sizeof(command), "sh tests/pki.sh %s", folder);
-	if (system(command) != 0)
-		fprintf(stderr, "tests/pki.sh failed\n");
-}
-
-static void remove_pki(void)
-{
-	char command[128];
-
-	if (getpid() != maker)
-		return;
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	if (system(command) != 0)
-		fprintf(stderr, "%s stays behind\n", folder);
-}
-
-static struct dtls_context *fresh(struct side *side, enum dtls_protocol protocol)
-{
-	dtls_context_free(side->ctx);
-	side->ctx = dtls_context_new(protocol);
-	ck_assert_ptr_nonnull(side->ctx);
-	ck_assert_int_eq(dtls_context_set_clock(side->ctx, sim_now_ms, pair.sim), DTLS_OK);
-	ck_assert_int_eq(dtls_context_set_retransmit(side->ctx, DTLS_RETRANSMIT_FIXED), DTLS_OK);
-	return side->ctx;
-}
-
-static void load(struct dtls_context *ctx, const char *cert, const char *key)
-{
-	ck_assert_msg(dtls_context_load_cert_chain(ctx, in_folder(cert), in_folder(key)) == DTLS_OK, "%s",
-	    dtls_context_error(ctx));
-}
-
-static void trust(struct dtls_context *ctx, const char *ca)
-{
-	ck_assert_msg(dtls_context_load_verify_locations(ctx, in_folder(ca)) == DTLS_OK, "%s", dtls_context_error(ctx));
-}
-
-/* A server with this certificate, and a client that trusts the test's CA. */
-static void begin(const char *cert, const char *key)
-{
-	pair_open(&pair);
-	load(fresh(&pair.server, PROTOCOL_DTLS_SERVER), cert, key);
-	trust(fresh(&pair.client, PROTOCOL_DTLS_CLIENT), "ca.pem");
-}
-
-static void shake_hands(const char *hostname)
-{
-	pair_wrap(&pair);
-	ck_assert_int_eq(dtls_conn_set_hostname(pair.client.conn, hostname), DTLS_OK);
-	pair_handshake(&pair);
-}
-
-static void assert_says(const struct side *side, const char *words)
-{
-	const char *error = dtls_conn_error(side->conn);
-
-	ck_assert_msg(strstr(error, words) != NULL, "\"%s\" is not in \"%s\"", words, error);
-}
-
-static void assert_connected(void)
-{
-	ck_assert_msg(pair.client.status == DTLS_OK, "%s", dtls_conn_error(pair.client.conn));
-	ck_assert_msg(pair.server.status == DTLS_OK, "%s", dtls_conn_error(pair.server.conn));
-	pair_assert_exchange(&pair);
-}
 
 START_TEST(certificates_every_form)
 {
@@ -101,10 +16,10 @@ START_TEST(certificates_every_form)
 	    {"chain.pem", "leaf.key"}};
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-		begin(forms[i][0], forms[i][1]);
+		pki_open(&pair, forms[i][0], forms[i][1]);
 		ck_assert_int_eq(dtls_context_check_key_pair(pair.server.ctx), DTLS_OK);
-		shake_hands("localhost");
-		assert_connected();
+		pki_handshake(&pair, "localhost");
+		pki_assert_connected(&pair);
 		ck_assert_int_eq(dtls_conn_verify_result(pair.client.conn), 0);
 		pair_close(&pair);
 	}
@@ -116,15 +31,15 @@ START_TEST(certificates_encrypted_key)
 	struct dtls_context *ctx = dtls_context_new(PROTOCOL_DTLS_SERVER);
 
 	ck_assert_int_eq(
-	    dtls_context_load_cert_chain(ctx, in_folder("server.pem"), in_folder("server-encrypted.pem")), DTLS_FAIL);
+	    dtls_context_load_cert_chain(ctx, pki_path("server.pem"), pki_path("server-encrypted.pem")), DTLS_FAIL);
 	ck_assert_ptr_nonnull(strstr(dtls_context_error(ctx), "a password is needed"));
 	ck_assert_int_eq(dtls_context_set_key_password(ctx, "wrong"), DTLS_OK);
 	ck_assert_int_eq(
-	    dtls_context_load_cert_chain(ctx, in_folder("server.pem"), in_folder("server-encrypted.pem")), DTLS_FAIL);
+	    dtls_context_load_cert_chain(ctx, pki_path("server.pem"), pki_path("server-encrypted.pem")), DTLS_FAIL);
 	ck_assert_ptr_nonnull(strstr(dtls_context_error(ctx), "the password does not open it"));
 	ck_assert_int_eq(dtls_context_set_key_password(ctx, "secret"), DTLS_OK);
 	ck_assert_int_eq(
-	    dtls_context_load_cert_chain(ctx, in_folder("server.pem"), in_folder("server-encrypted.pem")), DTLS_OK);
+	    dtls_context_load_cert_chain(ctx, pki_path("server.pem"), pki_path("server-encrypted.pem")), DTLS_OK);
 	dtls_context_free(ctx);
 }
 END_TEST
@@ -142,17 +57,17 @@ START_TEST(certificates_bad_files)
 	};
 	struct dtls_context *ctx = dtls_context_new(PROTOCOL_DTLS_SERVER);
 
-	load(ctx, "server.pem", "server.key");
+	pki_load(ctx, "server.pem", "server.key");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		ck_assert_int_eq(
-		    dtls_context_load_cert_chain(ctx, in_folder(cases[i].cert), in_folder(cases[i].key)), DTLS_FAIL);
+		    dtls_context_load_cert_chain(ctx, pki_path(cases[i].cert), pki_path(cases[i].key)), DTLS_FAIL);
 		ck_assert_msg(strstr(dtls_context_error(ctx), cases[i].says) != NULL, "%s", dtls_context_error(ctx));
 	}
-	ck_assert_int_eq(dtls_context_load_verify_locations(ctx, in_folder("ca.cnf")), DTLS_FAIL);
-	ck_assert_int_eq(dtls_context_load_crl(ctx, in_folder("ca.pem")), DTLS_FAIL);
+	ck_assert_int_eq(dtls_context_load_verify_locations(ctx, pki_path("ca.cnf")), DTLS_FAIL);
+	ck_assert_int_eq(dtls_context_load_crl(ctx, pki_path("ca.pem")), DTLS_FAIL);
 	/* What was loaded before stays. */
 	ck_assert_int_eq(dtls_context_check_key_pair(ctx), DTLS_OK);
-	load(ctx, "server.pem", "client.key");
+	pki_load(ctx, "server.pem", "client.key");
 	ck_assert_int_eq(dtls_context_check_key_pair(ctx), DTLS_FAIL);
 	ck_assert_ptr_nonnull(strstr(dtls_context_error(ctx), "does not belong"));
 	dtls_context_free(ctx);
@@ -173,12 +88,12 @@ START_TEST(certificates_refused_by_the_client)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		begin(cases[i].cert, cases[i].key);
-		shake_hands("localhost");
+		pki_open(&pair, cases[i].cert, cases[i].key);
+		pki_handshake(&pair, "localhost");
 		ck_assert_int_eq(pair.client.status, DTLS_FAIL);
-		assert_says(&pair.client, cases[i].says);
+		assert_error(pair.client.conn, cases[i].says);
 		ck_assert_int_eq(pair.server.status, DTLS_FAIL);
-		assert_says(&pair.server, "the peer sent the alert");
+		assert_error(pair.server.conn, "the peer sent the alert");
 		ck_assert_int_gt(dtls_conn_verify_result(pair.client.conn), 0);
 		pair_close(&pair);
 	}
@@ -187,16 +102,16 @@ END_TEST
 
 START_TEST(certificates_revoked)
 {
-	begin("revoked.pem", "revoked.key");
-	ck_assert_int_eq(dtls_context_load_crl(pair.client.ctx, in_folder("ca.crl")), DTLS_OK);
-	shake_hands("localhost");
+	pki_open(&pair, "revoked.pem", "revoked.key");
+	ck_assert_int_eq(dtls_context_load_crl(pair.client.ctx, pki_path("ca.crl")), DTLS_OK);
+	pki_handshake(&pair, "localhost");
 	ck_assert_int_eq(pair.client.status, DTLS_FAIL);
-	assert_says(&pair.client, "was revoked by its CA");
+	assert_error(pair.client.conn, "was revoked by its CA");
 	pair_close(&pair);
-	begin("server.pem", "server.key");
-	ck_assert_int_eq(dtls_context_load_crl(pair.client.ctx, in_folder("ca.crl")), DTLS_OK);
-	shake_hands("localhost");
-	assert_connected();
+	pki_open(&pair, "server.pem", "server.key");
+	ck_assert_int_eq(dtls_context_load_crl(pair.client.ctx, pki_path("ca.crl")), DTLS_OK);
+	pki_handshake(&pair, "localhost");
+	pki_assert_connected(&pair);
 	pair_close(&pair);
 }
 END_TEST
@@ -216,20 +131,20 @@ START_TEST(certificates_of_clients)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		begin("server.pem", "server.key");
-		trust(pair.server.ctx, "ca.pem");
+		pki_open(&pair, "server.pem", "server.key");
+		pki_trust(pair.server.ctx, "ca.pem");
 		ck_assert_int_eq(dtls_context_set_verify_mode(pair.server.ctx, cases[i].mode), DTLS_OK);
 		if (cases[i].cert != NULL)
-			load(pair.client.ctx, cases[i].cert, cases[i].key);
-		shake_hands("localhost");
+			pki_load(pair.client.ctx, cases[i].cert, cases[i].key);
+		pki_handshake(&pair, "localhost");
 		if (cases[i].says == NULL) {
 			size_t len;
 
-			assert_connected();
+			pki_assert_connected(&pair);
 			ck_assert((dtls_conn_peer_cert(pair.server.conn, &len) != NULL) == (cases[i].cert != NULL));
 		} else {
 			ck_assert_int_eq(pair.server.status, DTLS_FAIL);
-			assert_says(&pair.server, cases[i].says);
+			assert_error(pair.server.conn, cases[i].says);
 			ck_assert_int_eq(pair.client.status, DTLS_FAIL);
 		}
 		pair_close(&pair);
@@ -243,31 +158,31 @@ START_TEST(certificates_judged_when_wrapped)
 	struct dtls_transport none = {0};
 
 	ck_assert_int_eq(dtls_context_verify_mode(ctx), CERT_REQUIRED);
-	load(ctx, "client.pem", "client.key");
+	pki_load(ctx, "client.pem", "client.key");
 	ck_assert_ptr_null(dtls_wrap_transport(ctx, &none));
 	ck_assert_ptr_nonnull(strstr(dtls_context_error(ctx), "CERT_REQUIRED needs a CA"));
-	trust(ctx, "ca.pem");
+	pki_trust(ctx, "ca.pem");
 	ck_assert_int_eq(dtls_context_set_verify_mode(ctx, CERT_NONE), DTLS_OK);
 	ck_assert_ptr_null(dtls_wrap_transport(ctx, &none));
 	ck_assert_ptr_nonnull(strstr(dtls_context_error(ctx), "CERT_NONE would not use"));
 	dtls_context_free(ctx);
 
-	begin("server.pem", "server.key");
+	pki_open(&pair, "server.pem", "server.key");
 	pair_wrap(&pair);
 	ck_assert_int_eq(dtls_conn_handshake(pair.client.conn), DTLS_FAIL);
-	assert_says(&pair.client, "needs the server's hostname");
+	assert_error(pair.client.conn, "needs the server's hostname");
 	pair_close(&pair);
 }
 END_TEST
 
 START_TEST(certificates_unverified)
 {
-	begin("expired.pem", "expired.key");
-	fresh(&pair.client, PROTOCOL_DTLS_CLIENT);
-	load(pair.client.ctx, "client.pem", "client.key");
+	pki_open(&pair, "expired.pem", "expired.key");
+	pki_context(&pair, &pair.client, PROTOCOL_DTLS_CLIENT);
+	pki_load(pair.client.ctx, "client.pem", "client.key");
 	ck_assert_int_eq(dtls_context_set_verify_mode(pair.client.ctx, CERT_NONE), DTLS_OK);
-	shake_hands("localhost");
-	assert_connected();
+	pki_handshake(&pair, "localhost");
+	pki_assert_connected(&pair);
 	ck_assert_int_eq(dtls_conn_verify_result(pair.client.conn), -1);
 	pair_close(&pair);
 }
@@ -289,15 +204,15 @@ START_TEST(certificates_verify_callback)
 	for (int reject = 0; reject < 2; reject++) {
 		int calls[4] = {0, 0, 0, reject};
 
-		begin("chain.pem", "leaf.key");
+		pki_open(&pair, "chain.pem", "leaf.key");
 		ck_assert_int_eq(dtls_context_set_verify_callback(pair.client.ctx, count_and_reject, calls), DTLS_OK);
-		shake_hands("localhost");
+		pki_handshake(&pair, "localhost");
 		ck_assert_int_eq(calls[0], 1);
 		ck_assert_int_eq(calls[1], 1);
 		ck_assert_int_eq(calls[2], 1);
 		ck_assert_int_eq(pair.client.status, reject ? DTLS_FAIL : DTLS_OK);
 		if (reject)
-			assert_says(&pair.client, "rejected by the verify callback");
+			assert_error(pair.client.conn, "rejected by the verify callback");
 		pair_close(&pair);
 	}
 }
@@ -311,11 +226,11 @@ START_TEST(certificates_chosen_by_name)
 	} cases[] = {{"localhost", true}, {"ELSEWHERE.example", true}, {"nowhere.example", false}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		begin("server.pem", "server.key");
+		pki_open(&pair, "server.pem", "server.key");
 		ck_assert_int_eq(dtls_context_load_cert_chain_for(pair.server.ctx, "elsewhere.example",
-				     in_folder("wrong.pem"), in_folder("wrong.key")),
+				     pki_path("wrong.pem"), pki_path("wrong.key")),
 		    DTLS_OK);
-		shake_hands(cases[i].hostname);
+		pki_handshake(&pair, cases[i].hostname);
 		ck_assert_int_eq(pair.client.status, cases[i].connects ? DTLS_OK : DTLS_FAIL);
 		pair_close(&pair);
 	}
@@ -326,20 +241,20 @@ START_TEST(certificates_alpn)
 {
 	static const char *const both[] = {"coap", "mqtt"}, *const other[] = {"h2"};
 
-	begin("server.pem", "server.key");
+	pki_open(&pair, "server.pem", "server.key");
 	ck_assert_int_eq(dtls_context_set_alpn(pair.server.ctx, &both[1], 1), DTLS_OK);
 	ck_assert_int_eq(dtls_context_set_alpn(pair.client.ctx, both, 2), DTLS_OK);
-	shake_hands("localhost");
-	assert_connected();
+	pki_handshake(&pair, "localhost");
+	pki_assert_connected(&pair);
 	ck_assert_str_eq(dtls_conn_alpn(pair.client.conn), "mqtt");
 	ck_assert_str_eq(dtls_conn_alpn(pair.server.conn), "mqtt");
 	pair_close(&pair);
-	begin("server.pem", "server.key");
+	pki_open(&pair, "server.pem", "server.key");
 	ck_assert_int_eq(dtls_context_set_alpn(pair.server.ctx, both, 2), DTLS_OK);
 	ck_assert_int_eq(dtls_context_set_alpn(pair.client.ctx, other, 1), DTLS_OK);
-	shake_hands("localhost");
+	pki_handshake(&pair, "localhost");
 	ck_assert_int_eq(pair.client.status, DTLS_FAIL);
-	assert_says(&pair.client, "no_application_protocol");
+	assert_error(pair.client.conn, "no_application_protocol");
 	pair_close(&pair);
 }
 END_TEST
@@ -355,10 +270,10 @@ START_TEST(certificates_suites)
 	for (size_t i = 0; i < 8; i++) {
 		const char *suite = i < 5 ? ecdsa[i] : rsa[i - 5];
 
-		begin(i < 5 ? "server.pem" : "rsa.pem", i < 5 ? "server.key" : "rsa.key");
+		pki_open(&pair, i < 5 ? "server.pem" : "rsa.pem", i < 5 ? "server.key" : "rsa.key");
 		ck_assert_int_eq(dtls_context_set_ciphers(pair.client.ctx, &suite, 1), DTLS_OK);
-		shake_hands("localhost");
-		assert_connected();
+		pki_handshake(&pair, "localhost");
+		pki_assert_connected(&pair);
 		pair_close(&pair);
 	}
 }
@@ -373,11 +288,11 @@ START_TEST(certificates_key_log)
 {
 	char client[300] = "", server[300] = "";
 
-	begin("server.pem", "server.key");
+	pki_open(&pair, "server.pem", "server.key");
 	ck_assert_int_eq(dtls_context_set_keylog(pair.client.ctx, keep_line, client), DTLS_OK);
 	ck_assert_int_eq(dtls_context_set_keylog(pair.server.ctx, keep_line, server), DTLS_OK);
-	shake_hands("localhost");
-	assert_connected();
+	pki_handshake(&pair, "localhost");
+	pki_assert_connected(&pair);
 	ck_assert_uint_eq(strlen(client), strlen("CLIENT_RANDOM ") + 64 + 1 + 96);
 	ck_assert_str_eq(client, server);
 	pair_close(&pair);
@@ -386,12 +301,12 @@ END_TEST
 
 START_TEST(certificates_replaced_while_sessions_live)
 {
-	begin("server.pem", "server.key");
-	shake_hands("localhost");
-	assert_connected();
-	load(pair.server.ctx, "rsa.pem", "rsa.key");
+	pki_open(&pair, "server.pem", "server.key");
+	pki_handshake(&pair, "localhost");
+	pki_assert_connected(&pair);
+	pki_load(pair.server.ctx, "rsa.pem", "rsa.key");
 	ck_assert_int_eq(
-	    dtls_context_load_cert_chain(pair.server.ctx, in_folder("ca.cnf"), in_folder("rsa.key")), DTLS_FAIL);
+	    dtls_context_load_cert_chain(pair.server.ctx, pki_path("ca.cnf"), pki_path("rsa.key")), DTLS_FAIL);
 	pair_assert_exchange(&pair);
 	pair_close(&pair);
 }
@@ -402,11 +317,11 @@ START_TEST(certificates_small_mtu)
 	static const size_t mtus[] = {256, 300, 512};
 
 	for (size_t i = 0; i < sizeof(mtus) / sizeof(*mtus); i++) {
-		begin("chain.pem", "leaf.key");
+		pki_open(&pair, "chain.pem", "leaf.key");
 		ck_assert_int_eq(dtls_context_set_mtu(pair.server.ctx, mtus[i]), DTLS_OK);
 		ck_assert_int_eq(dtls_context_set_mtu(pair.client.ctx, mtus[i]), DTLS_OK);
-		shake_hands("localhost");
-		assert_connected();
+		pki_handshake(&pair, "localhost");
+		pki_assert_connected(&pair);
 		ck_assert_int_eq(pair.client.done_at, 120);
 		pair_close(&pair);
 	}
@@ -417,8 +332,7 @@ Suite *certificates_suite(void)
 {
 	Suite *s = suite_create("certificates");
 
-	make_pki();
-	atexit(remove_pki);
+	pki_announce();
 	TEST(s, certificates_every_form);
 	TEST(s, certificates_encrypted_key);
 	TEST(s, certificates_bad_files);

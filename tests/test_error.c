@@ -204,7 +204,8 @@ START_TEST(error_sentences_of_other_causes)
 	    "handshake with 192.0.2.7:5684 failed: the peer sent a message out of turn "
 	    "(MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE)");
 	snprintf(expected, sizeof(expected),
-	    "handshake with 192.0.2.7:5684 failed: none of the peer's cipher suites is enabled here (%s)",
+	    "handshake with 192.0.2.7:5684 failed: none of the peer's cipher suites is enabled here, or fits "
+	    "this side's certificate and its key usage (%s)",
 	    error_name(MBED_ERR_NO_CIPHER, name));
 	assert_explained(MBED_ERR_NO_CIPHER, 0, expected);
 	snprintf(expected, sizeof(expected),
