@@ -26,8 +26,11 @@ ALL_CFLAGS = -std=gnu11 -O2 -g -fPIC -pthread $(WARNINGS) $(SANITIZE_FLAGS) $(CF
 ALL_LDFLAGS = -pthread $(SANITIZE_FLAGS) $(CFLAGS) $(LDFLAGS)
 
 LIB_SRC = $(wildcard dtls/*.c)
+EXAMPLE_SRC = $(wildcard examples/*.c)
 API_SRC = $(wildcard examples/api_*.c)
-PROGRAM_SRC = $(filter-out examples/cli.c $(API_SRC),$(wildcard examples/*.c))
+# What has a main() is a program; the others are modules, of which each program takes those that it needs.
+PROGRAM_SRC = $(filter-out $(API_SRC),$(shell grep -lw '^int main' $(EXAMPLE_SRC)))
+MODULE_SRC = $(filter-out $(API_SRC) $(PROGRAM_SRC),$(EXAMPLE_SRC))
 TEST_SRC = $(wildcard tests/*.c)
 BENCH_SRC = $(wildcard tests/bench/bench_*.c)
 BENCH_COMMON = $(filter-out $(BENCH_SRC),$(wildcard tests/bench/*.c))
@@ -39,6 +42,7 @@ LIB_OBJ = $(call objects,$(LIB_SRC))
 PROGRAMS = $(call binaries,$(PROGRAM_SRC))
 API_PROGRAMS = $(call binaries,$(API_SRC))
 BENCHES = $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+MODULES = $(BUILD)/obj/examples/modules.a
 STATIC = $(BUILD)/lib/libdtls.a
 SHARED = $(BUILD)/lib/libdtls.so.$(VERSION)
 SHARED_LINKS = $(BUILD)/lib/$(SONAME) $(BUILD)/lib/libdtls.so
@@ -78,7 +82,7 @@ $(BUILD)/obj/%.o: %.c $(FLAGS) | $(BUILD)/gen/mbed_errors.h
 	echo '  CC    $<'
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(wildcard examples/*.c) $(TEST_SRC) $(BENCH_SRC) $(BENCH_COMMON)))
+-include $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(EXAMPLE_SRC) $(TEST_SRC) $(BENCH_SRC) $(BENCH_COMMON)))
 
 define FLAGS_TEXT
 $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)
@@ -95,7 +99,7 @@ $(FLAGS): FORCE
 
 $(SOURCES): FORCE
 	mkdir -p $(@D)
-	echo '$(LIB_SRC) $(PROGRAM_SRC) $(TEST_SRC)' >$@.new
+	echo '$(LIB_SRC) $(EXAMPLE_SRC) $(TEST_SRC)' >$@.new
 	$(update)
 
 MBED_ERROR = static const struct mbed_error { int code; const char *name; }
@@ -130,16 +134,20 @@ $(SHARED_LINKS): $(SHARED)
 
 link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(MBEDTLS_LIBS)
 
+$(MODULES): $(call objects,$(MODULE_SRC)) $(SOURCES)
+	mkdir -p $(@D) && rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
+
 define program_rule
-$(call binaries,$(1)): $(call objects,$(1) $(if $(filter $(API_SRC),$(1)),,$(wildcard examples/cli.c))) $(STATIC)
+$(call binaries,$(1)): $(call objects,$(1)) $(if $(filter $(API_SRC),$(1)),,$(MODULES)) $(STATIC)
 	mkdir -p $$(@D)
 	echo '  LINK  $$@'
 	$$(link)
 endef
 $(foreach source,$(PROGRAM_SRC) $(API_SRC),$(eval $(call program_rule,$(source))))
 
-# The tests and benchmarks see the library's internals, so they link its objects.
-$(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(LIB_OBJ) $(SOURCES)
+# The tests and benchmarks see the internals of the library and the programs, so they link their objects.
+$(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(LIB_OBJ) $(MODULES) $(SOURCES)
 	mkdir -p $(@D)
 	echo '  LINK  $@'
 	$(link) $$(pkg-config --libs check)

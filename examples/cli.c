@@ -1,7 +1,6 @@
 #include "cli.h"
 
 #include "dtls/dtls.h"
-#include "dtls/sim.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -138,6 +138,17 @@ struct addrinfo *cli_resolve_all(const char *option, const char *text, bool to_l
 	return found;
 }
 
+char *cli_host(const char *text)
+{
+	char *copy = strdup(text), *host, *port;
+
+	if (copy == NULL)
+		cli_fail("out of memory");
+	if (split_address(copy, &host, &port))
+		memmove(copy, host, strlen(host) + 1);
+	return copy;
+}
+
 struct cli_address cli_resolve(const char *option, const char *text, bool to_listen)
 {
 	struct addrinfo *found = cli_resolve_all(option, text, to_listen);
@@ -166,11 +177,24 @@ char *cli_address_text(const struct cli_address *address, char text[CLI_ADDRESS_
 int cli_bind(const struct cli_address *address, int type)
 {
 	char text[CLI_ADDRESS_TEXT];
-	int fd = socket(address->any.sa_family, type | SOCK_CLOEXEC, 0);
+	bool stream = (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM;
+	int fd = socket(address->any.sa_family, type | SOCK_CLOEXEC, 0), on = 1;
 
-	if (fd < 0 || bind(fd, &address->any, address->len) != 0)
+	if (fd >= 0 && stream) /* what an earlier server's connections left behind keeps no port */
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (fd < 0 || bind(fd, &address->any, address->len) != 0 || (stream && listen(fd, SOMAXCONN) != 0))
 		cli_usage("cannot listen on %s: %s", cli_address_text(address, text), strerror(errno));
 	return fd;
+}
+
+void cli_raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void cli_widen(int fd)
@@ -293,159 +317,4 @@ int cli_finish(int status)
 		return status;
 	fprintf(stderr, "%s: cannot write to standard output: %s\n", program_invocation_short_name, strerror(errno));
 	return CLI_FAILED;
-}
-
-/* ---- dtls-server and dtls-client ---- */
-
-const char cli_dtls_help[] =
-    "      --psk=ID:HEX           identity and pre-shared key, the key in hex\n"
-    "      --psk-file=FILE        the same from a file\n"
-    "      --ciphers=A,B          cipher suites by their IANA names, most wanted first\n"
-    "      --handshake-timeout=MIN-MAX\n"
-    "                             first and longest retransmission timer in ms (default 1000-60000)\n"
-    "      --retransmit=HOW       adaptive (default): timers follow the measured round trip; or fixed\n"
-    "      --mtu=BYTES            of UDP payload that a datagram may fill, 256 to 16384 (default 1200)\n";
-
-static void add_psk(struct dtls_context *ctx, char *line)
-{
-	char *colon = strrchr(line, ':');
-
-	if (dtls_context_add_psk_line(ctx, line) != DTLS_OK)
-		cli_usage("--psk: %s", dtls_context_error(ctx));
-	/* Others may read a command line: see ps(1). */
-	memset(colon + 1, 'x', strlen(colon + 1));
-}
-
-static void set_ciphers(struct dtls_context *ctx, char *list)
-{
-	const char *names[64];
-	size_t count = 0;
-	char *name;
-
-	while ((name = strsep(&list, ",")) != NULL) {
-		if (count == sizeof(names) / sizeof(*names))
-			cli_usage("--ciphers names more than %zu cipher suites", count);
-		names[count++] = name;
-	}
-	if (dtls_context_set_ciphers(ctx, names, count) != DTLS_OK)
-		cli_usage("--ciphers: %s", dtls_context_error(ctx));
-}
-
-static void set_handshake_timeout(struct dtls_context *ctx, char *range)
-{
-	static const char option[] = "--handshake-timeout";
-	char *dash = strchr(range, '-');
-	int min_ms, max_ms;
-
-	if (dash == NULL)
-		cli_usage("%s takes two numbers of milliseconds, MIN-MAX, not \"%s\"", option, range);
-	*dash = '\0';
-	min_ms = (int)cli_number(option, range, 1, 3600000);
-	max_ms = (int)cli_number(option, dash + 1, 1, 3600000);
-	*dash = '-'; /* the command line is shown by ps(1) */
-	if (dtls_context_set_handshake_timeout(ctx, min_ms, max_ms) != DTLS_OK)
-		cli_usage("%s: %s", option, dtls_context_error(ctx));
-}
-
-static void set_retransmit(struct dtls_context *ctx, const char *how)
-{
-	bool fixed = strcmp(how, "fixed") == 0;
-
-	if (!fixed && strcmp(how, "adaptive") != 0)
-		cli_usage("--retransmit takes fixed or adaptive, not \"%s\"", how);
-	dtls_context_set_retransmit(ctx, fixed ? DTLS_RETRANSMIT_FIXED : DTLS_RETRANSMIT_ADAPTIVE);
-}
-
-void cli_dtls_option(struct dtls_context *ctx, int option, const char *name, char *value)
-{
-	switch (option) {
-	case CLI_PSK:
-		add_psk(ctx, value);
-		break;
-	case CLI_PSK_FILE:
-		if (dtls_context_load_psk_file(ctx, value) != DTLS_OK)
-			cli_usage("%s", dtls_context_error(ctx));
-		break;
-	case CLI_CIPHERS:
-		set_ciphers(ctx, value);
-		break;
-	case CLI_HANDSHAKE_TIMEOUT:
-		set_handshake_timeout(ctx, value);
-		break;
-	case CLI_RETRANSMIT:
-		set_retransmit(ctx, value);
-		break;
-	case CLI_MTU:
-		dtls_context_set_mtu(ctx, (size_t)cli_number("--mtu", value, 256, 16384));
-		break;
-	default:
-		cli_usage("--%s is not available in this version", name);
-	}
-}
-
-/* ---- weather ---- */
-
-const char cli_weather_help[] =
-    "      --loss=P            lose datagrams\n"
-    "      --burst-loss=P --burst-enter=P --burst-leave=P\n"
-    "                          lose datagrams in bursts: the loss within one, and the chance that one begins or\n"
-    "                          ends at a datagram (Gilbert-Elliott)\n"
-    "      --duplicate=P       deliver datagrams twice\n"
-    "      --reorder=P         hold datagrams back behind the next one\n"
-    "      --corrupt=P         change one byte of datagrams\n"
-    "      --delay=MS          one way\n"
-    "      --jitter=MS         up to so much more delay; may reorder\n"
-    "      --mtu=BYTES         lose datagrams with more bytes of payload\n"
-    "      --rate=BYTES        so many bytes a second; datagrams queue for it\n";
-
-static void set_chance(struct sim_weather *weather, int option, const char *value)
-{
-	const struct {
-		int option;
-		const char *name;
-		double *chance;
-	} chances[] = {
-	    {CLI_LOSS, "--loss", &weather->loss},
-	    {CLI_BURST_LOSS, "--burst-loss", &weather->burst_loss},
-	    {CLI_BURST_ENTER, "--burst-enter", &weather->burst_enter},
-	    {CLI_BURST_LEAVE, "--burst-leave", &weather->burst_leave},
-	    {CLI_DUPLICATE, "--duplicate", &weather->duplicate},
-	    {CLI_REORDER, "--reorder", &weather->reorder},
-	    {CLI_CORRUPT, "--corrupt", &weather->corrupt},
-	};
-
-	for (size_t i = 0; i < sizeof(chances) / sizeof(*chances); i++)
-		if (chances[i].option == option)
-			*chances[i].chance = cli_probability(chances[i].name, value);
-}
-
-void cli_weather_option(struct sim_weather *weather, int option, const char *value)
-{
-	switch (option) {
-	case CLI_DELAY:
-		weather->latency_ms = cli_number("--delay", value, 0, 3600000);
-		break;
-	case CLI_JITTER:
-		weather->jitter_ms = cli_number("--jitter", value, 0, 3600000);
-		break;
-	case CLI_LINK_MTU:
-		weather->mtu = (size_t)cli_number("--mtu", value, 1, 65535);
-		break;
-	case CLI_RATE:
-		weather->bytes_per_second = cli_number("--rate", value, 1, INT64_C(1000000000000));
-		break;
-	default:
-		set_chance(weather, option, value);
-	}
-}
-
-void cli_weather_check(const struct sim_weather *weather)
-{
-	if (weather->burst_loss > 0 && weather->burst_enter == 0)
-		cli_usage("--burst-loss has no effect without --burst-enter, the chance that a burst begins");
-	if (weather->burst_enter > 0 && (weather->burst_loss == 0 || weather->burst_leave == 0))
-		cli_usage("--burst-enter needs --burst-loss and --burst-leave: the loss in a burst, and the chance of "
-			  "its end");
-	if (weather->burst_leave > 0 && weather->burst_enter == 0)
-		cli_usage("--burst-leave has no effect without --burst-enter, the chance that a burst begins");
 }

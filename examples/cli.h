@@ -12,9 +12,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-struct dtls_context;
-struct sim_weather;
-
 enum { CLI_FAILED = 1, CLI_USAGE = 2, CLI_ADDRESS_TEXT = 72 };
 
 /* Print "PROGRAM: sentence" and exit. Bytes that are not printable are escaped. */
@@ -45,10 +42,15 @@ struct cli_address {
 struct cli_address cli_resolve(const char *option, const char *text, bool to_listen);
 /* All addresses of HOST:PORT, for freeaddrinfo(). */
 struct addrinfo *cli_resolve_all(const char *option, const char *text, bool to_listen);
+/* The HOST of HOST:PORT, without brackets, for free(). */
+char *cli_host(const char *text);
 /* "192.0.2.7:5684" or "[2001:db8::7]:5684"; returns text. */
 char *cli_address_text(const struct cli_address *address, char text[CLI_ADDRESS_TEXT]);
-/* A socket of this type, such as SOCK_DGRAM | SOCK_NONBLOCK, bound to an address of cli_resolve(). */
+/* A socket of this type, such as SOCK_DGRAM | SOCK_NONBLOCK, bound to an address of cli_resolve(); one of
+ * SOCK_STREAM listens. */
 int cli_bind(const struct cli_address *address, int type);
+/* As many descriptors as this process may have. */
+void cli_raise_descriptors(void);
 /* Room for bursts in the buffers of a socket; the kernel may grant less. */
 void cli_widen(int fd);
 /* Prints "listening on ADDR:PORT" on stderr, with the port that was chosen for port 0. */
@@ -79,39 +81,7 @@ void cli_print_version(void);
 /* At the end: CLI_FAILED and a sentence when standard output could not be written, else status. */
 int cli_finish(int status);
 
-/* The options that dtls-server and dtls-client share, for getopt_long(3); both number their own from CLI_OWN on. */
-enum { CLI_PSK = 256, CLI_PSK_FILE, CLI_CIPHERS, CLI_HANDSHAKE_TIMEOUT, CLI_RETRANSMIT, CLI_MTU, CLI_LATER, CLI_OWN };
-#define CLI_DTLS_OPTIONS                                                                                               \
-	{"psk", required_argument, NULL, CLI_PSK}, {"psk-file", required_argument, NULL, CLI_PSK_FILE},                \
-	    {"ciphers", required_argument, NULL, CLI_CIPHERS},                                                         \
-	    {"handshake-timeout", required_argument, NULL, CLI_HANDSHAKE_TIMEOUT},                                     \
-	    {"retransmit", required_argument, NULL, CLI_RETRANSMIT}, {"mtu", required_argument, NULL, CLI_MTU},        \
-	    {"cert", required_argument, NULL, CLI_LATER}, {"key", required_argument, NULL, CLI_LATER},                 \
-	    {"ca", required_argument, NULL, CLI_LATER}, {"verify", required_argument, NULL, CLI_LATER},                \
-	    {"alpn", required_argument, NULL, CLI_LATER}, {"keylog", required_argument, NULL, CLI_LATER},              \
-	{                                                                                                              \
-		"tls", no_argument, NULL, CLI_LATER                                                                    \
-	}
-/* What --help says of them. */
-extern const char cli_dtls_help[];
-/* Applies one of them, which getopt_long() has just found; the key in value is overwritten. Any other is refused. */
-void cli_dtls_option(struct dtls_context *ctx, int option, const char *name, char *value);
-
-/* The options for the weather of a link, for getopt_long(3). */
-enum { CLI_LOSS = 512, CLI_BURST_LOSS, CLI_BURST_ENTER, CLI_BURST_LEAVE, CLI_DUPLICATE, CLI_REORDER, CLI_CORRUPT };
-enum { CLI_DELAY = 544, CLI_JITTER, CLI_LINK_MTU, CLI_RATE };
-#define CLI_WEATHER_OPTIONS                                                                                            \
-	{"loss", required_argument, NULL, CLI_LOSS}, {"burst-loss", required_argument, NULL, CLI_BURST_LOSS},          \
-	    {"burst-enter", required_argument, NULL, CLI_BURST_ENTER},                                                 \
-	    {"burst-leave", required_argument, NULL, CLI_BURST_LEAVE},                                                 \
-	    {"duplicate", required_argument, NULL, CLI_DUPLICATE}, {"reorder", required_argument, NULL, CLI_REORDER},  \
-	    {"corrupt", required_argument, NULL, CLI_CORRUPT}, {"delay", required_argument, NULL, CLI_DELAY},          \
-	    {"jitter", required_argument, NULL, CLI_JITTER}, {"mtu", required_argument, NULL, CLI_LINK_MTU},           \
-	{                                                                                                              \
-		"rate", required_argument, NULL, CLI_RATE                                                              \
-	}
-extern const char cli_weather_help[];
-void cli_weather_option(struct sim_weather *weather, int option, const char *value);
-void cli_weather_check(const struct sim_weather *weather); /* after the last option */
+/* Where a program numbers its own options from, for getopt_long(3); those that programs share come before. */
+enum { CLI_OWN = 1024 };
 
 #endif

@@ -1,6 +1,7 @@
 /* dtls-relay - forwards UDP datagrams between any number of clients and one server through simulated weather.
  * Each client has a simulation of its own, with one link for each direction, that is advanced in real time. */
 #include "cli.h"
+#include "cli_weather.h"
 #include "drops.h"
 #include "dtls/sim.h"
 #include "heap.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { BUCKETS = 16384, BATCH = 256, MAX_DATAGRAM = 65535 };
@@ -387,16 +387,12 @@ static void run_once(struct relay *relay)
 static void relay_open(struct relay *relay)
 {
 	const struct cli_address address = cli_resolve("--listen", relay->options.listen, true);
-	struct rlimit limit;
 
 	relay->target = cli_resolve("--target", relay->options.target, false);
 	relay->signal_fd = cli_signals();
 	relay->listen_fd = cli_bind(&address, SOCK_DGRAM | SOCK_NONBLOCK);
 	cli_widen(relay->listen_fd); /* a burst that the kernel drops would be loss that nobody asked for */
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	cli_raise_descriptors();
 	relay->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (relay->epoll_fd < 0 || !watch(relay, relay->listen_fd, &relay->listen_fd) ||
 	    !watch(relay, relay->signal_fd, &relay->signal_fd))

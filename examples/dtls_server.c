@@ -1,6 +1,6 @@
-/* dtls-server - serves any number of DTLS peers on one UDP socket; prints what they send, or sends it back. */
-#include "cli.h"
-#include "dtls/dtls.h"
+/* dtls-server - serves any number of DTLS peers, or of TLS clients; prints what they send, or sends it back. */
+#include "cli_credentials.h"
+#include "server.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,12 +12,6 @@
 #include <unistd.h>
 
 enum {
-	MESSAGE_MAX = 16384,
-	EVENTS_BEFORE_SIGNALS = 256,
-	CLOSING_MS = 2000, /* for the last datagrams to leave */
-};
-
-enum {
 	OPTION_ECHO = CLI_OWN,
 	OPTION_CONFIRM,
 	OPTION_MAX_PEERS,
@@ -26,21 +20,15 @@ enum {
 	OPTION_STATS,
 };
 
-struct server {
-	struct dtls_context *ctx;
-	struct dtls_endpoint *ep;
-	int fd, signals;
-	const char *listen, *psk_file;
-	bool has_key, echo, confirm, quiet;
-	struct dtls_limits limits;
-	int64_t stats_ms; /* 0: never */
-	int64_t started_at, stats_at;
-};
-
 static const char help[] =
-    "Usage: dtls-server [OPTION]... --psk=ID:HEX | --psk-file=FILE\n"
-    "Serves any number of DTLS 1.2 peers on one UDP socket. Each message is printed on standard output as a line\n"
-    "IDENTITY TEXT, bytes that are not printable as \\xHH; who comes and goes is told on standard error.\n\n"
+    "Usage: dtls-server [OPTION]... --psk=ID:HEX | --psk-file=FILE | --cert=FILE --key=FILE\n"
+    "Serves any number of DTLS 1.2 peers on one UDP socket, or of TLS clients with --tls. Each message, with --tls "
+    "each\n"
+    "line, is printed on standard output as IDENTITY TEXT: bytes that are not printable as \\xHH; the identity is that "
+    "of\n"
+    "the pre-shared key or the name in the verified certificate, else the address. Who comes and goes is told on "
+    "standard\n"
+    "error.\n\n"
     "  -l, --listen=ADDR:PORT     where (default 0.0.0.0:5684; IPv6 as [::]:5684; port 0: any free one)\n"
     "      --echo                 send each message back to its sender instead of printing it\n"
     "      --confirm              print each message and send it back too, for dtls-client --confirm\n"
@@ -54,89 +42,21 @@ static const char help[] =
     "  -h, --help                 show this help\n"
     "  -V, --version              show the version\n\n"
     "--psk may be repeated, and goes together with --psk-file. A PSK file has identity:hexkey lines, as dtls-genpsk\n"
-    "prints them. SIGHUP reads it again, for new handshakes; SIGUSR1 prints the counters; SIGINT and SIGTERM close "
-    "all\n"
-    "sessions and end the program.\n\n"
-    "Example: dtls-server -l 127.0.0.1:5684 --psk-file psk.txt\n";
+    "prints them. With --ca every client must have a certificate that verifies, unless --verify=optional allows none.\n"
+    "SIGHUP reads the files of keys, certificates, CAs and revocation lists again, for new handshakes; SIGUSR1 prints "
+    "the\n"
+    "counters; SIGINT and SIGTERM close all sessions and end the program.\n\n"
+    "Examples: dtls-server -l 127.0.0.1:5684 --psk-file psk.txt\n"
+    "          dtls-server --tls -l 127.0.0.1:8883 --cert server.pem --key server.key --ca clients.pem\n";
 
 /* ---- what is told ---- */
 
-static void tell_stats(const struct server *s, const char *when)
+static void tell_counters(const struct server *s, const char *when)
 {
-	struct dtls_stats n = {.size = sizeof(n)};
 	int64_t ms = cli_now_ms() - s->started_at;
 
-	dtls_endpoint_stats(s->ep, &n);
 	fprintf(stderr, "counters %s, after %" PRId64 ".%03d s:\n", when, ms / 1000, (int)(ms % 1000));
-	fprintf(stderr, "  peers %" PRIu64 "; unfinished handshakes %" PRIu64 "\n", n.peers, n.handshakes);
-	fprintf(stderr, "  messages in %" PRIu64 ", out %" PRIu64 "; datagrams in %" PRIu64 ", out %" PRIu64 "\n",
-	    n.messages_in, n.messages_out, n.datagrams_in, n.datagrams_out);
-	fprintf(stderr, "  hello replies %" PRIu64 "; cookies accepted %" PRIu64 ", rejected %" PRIu64 "\n",
-	    n.hello_replies, n.cookies_accepted, n.cookies_rejected);
-	fprintf(stderr,
-	    "  handshakes started %" PRIu64 ", completed %" PRIu64 ", failed %" PRIu64 ", timed out %" PRIu64
-	    ", displaced %" PRIu64 "\n",
-	    n.handshakes_started, n.handshakes_completed, n.handshakes_failed, n.handshakes_timedout,
-	    n.handshakes_displaced);
-	fprintf(stderr, "  flights resent %" PRIu64 "; records forged %" PRIu64 "\n", n.retransmissions, n.forgeries);
-	fprintf(stderr,
-	    "  closed by the peer %" PRIu64 ", idle %" PRIu64 ", replaced %" PRIu64 ", evicted %" PRIu64
-	    ", revoked %" PRIu64 ", by an error %" PRIu64 "\n",
-	    n.closed_by_peer, n.closed_idle, n.closed_replaced, n.closed_evicted, n.closed_revoked, n.closed_error);
-	fprintf(stderr,
-	    "  dropped: junk %" PRIu64 ", malformed hello %" PRIu64 ", fragmented hello %" PRIu64
-	    ", replayed hello %" PRIu64 ", forged %" PRIu64 ", too long %" PRIu64 ", no memory %" PRIu64
-	    ", not sent %" PRIu64 ", odd address %" PRIu64 "\n",
-	    n.drop_junk, n.drop_malformed_hello, n.drop_fragmented_hello, n.drop_replayed_hello, n.drop_forged,
-	    n.drop_truncated, n.drop_memory, n.drop_send, n.drop_address);
-}
-
-/* "ADDRESS IDENTITY "; the identity only where there is one. */
-static void begin_line(const struct dtls_peer *peer)
-{
-	struct cli_address address = {.len = sizeof(address.storage)};
-	char text[CLI_ADDRESS_TEXT];
-	const struct sockaddr *sa = dtls_peer_addr(peer, &address.len);
-	size_t len;
-	const uint8_t *identity = dtls_peer_psk_identity(peer, &len);
-
-	memcpy(&address.storage, sa, address.len);
-	fprintf(stderr, "%s ", cli_address_text(&address, text));
-	if (identity == NULL)
-		return;
-	cli_print_bytes(stderr, identity, len);
-	putc(' ', stderr);
-}
-
-static const char *ending(const struct dtls_peer *peer)
-{
-	switch (dtls_peer_reason(peer)) {
-	case DTLS_REASON_CLOSE_NOTIFY:
-		return "has closed";
-	case DTLS_REASON_REPLACED:
-		return "was replaced by a new session from the same address";
-	case DTLS_REASON_IDLE:
-		return "was closed: silent for too long";
-	case DTLS_REASON_EVICTED:
-		return "was closed: it had been silent longest when --max-peers was reached";
-	case DTLS_REASON_REVOKED:
-		return "was closed: its key was revoked";
-	default:
-		return NULL;
-	}
-}
-
-static void tell_event(const struct server *s, const struct dtls_peer *peer, ssize_t event)
-{
-	if (s->quiet)
-		return;
-	begin_line(peer);
-	if (event == DTLS_CONNECTED)
-		fprintf(stderr, "connected with %s\n", dtls_peer_cipher(peer));
-	else if (ending(peer) != NULL)
-		fprintf(stderr, "%s\n", ending(peer));
-	else
-		fprintf(stderr, "ended: %s\n", dtls_peer_error(peer));
+	s->service->tell_counters(s);
 }
 
 static void tell_story(void *arg, int64_t now_ms, const char *event)
@@ -148,63 +68,6 @@ static void tell_story(void *arg, int64_t now_ms, const char *event)
 
 /* ---- what is done ---- */
 
-static void print_message(const struct dtls_peer *peer, const uint8_t *message, size_t len)
-{
-	size_t identity_len;
-	const uint8_t *identity = dtls_peer_psk_identity(peer, &identity_len);
-
-	cli_print_bytes(stdout, identity, identity_len);
-	putchar(' ');
-	cli_print_bytes(stdout, message, len);
-	putchar('\n');
-}
-
-static void send_back(const struct server *s, struct dtls_peer *peer, const uint8_t *message, size_t len)
-{
-	ssize_t n = dtls_peer_send(peer, message, len);
-
-	if (n >= 0 || n == DTLS_FAIL || s->quiet) /* DTLS_FAIL: its end is reported next */
-		return;
-	begin_line(peer);
-	if (n == DTLS_TOO_BIG)
-		fprintf(stderr, "gets no answer: %zu bytes are more than the %zu of a message here\n", len,
-		    dtls_peer_max_payload(peer));
-	else
-		fprintf(stderr, "gets no answer: too many datagrams wait to be sent\n");
-}
-
-/* One event. False: there is none now. */
-static bool serve_one(struct server *s)
-{
-	uint8_t message[MESSAGE_MAX];
-	struct dtls_peer *peer;
-	ssize_t n = dtls_endpoint_recv(s->ep, &peer, message, sizeof(message));
-
-	if (n == DTLS_WANT_READ)
-		return false;
-	if (peer == NULL)
-		cli_fail("%s", dtls_endpoint_error(s->ep));
-	if (n < 0) {
-		tell_event(s, peer, n);
-		return true;
-	}
-	if (!s->echo)
-		print_message(peer, message, (size_t)n);
-	if (s->echo || s->confirm)
-		send_back(s, peer, message, (size_t)n);
-	return true;
-}
-
-static void reload(const struct server *s)
-{
-	if (s->psk_file == NULL)
-		fprintf(stderr, "SIGHUP: there is no --psk-file to read again\n");
-	else if (dtls_context_load_psk_file(s->ctx, s->psk_file) == DTLS_OK)
-		fprintf(stderr, "SIGHUP: %s was read again\n", s->psk_file);
-	else
-		fprintf(stderr, "SIGHUP: %s; the keys stay as they were\n", dtls_context_error(s->ctx));
-}
-
 /* True when the program is to end. */
 static bool handle_signals(const struct server *s)
 {
@@ -213,10 +76,10 @@ static bool handle_signals(const struct server *s)
 		case 0:
 			return false;
 		case SIGHUP:
-			reload(s);
+			cli_credentials_reload(&s->dtls);
 			break;
 		case SIGUSR1:
-			tell_stats(s, "on SIGUSR1");
+			tell_counters(s, "on SIGUSR1");
 			break;
 		default:
 			return true;
@@ -226,7 +89,7 @@ static bool handle_signals(const struct server *s)
 
 static int wait_ms(const struct server *s)
 {
-	int timeout = dtls_endpoint_timeout(s->ep);
+	int timeout = s->service->timeout(s);
 	int64_t left;
 
 	if (s->stats_ms == 0)
@@ -236,59 +99,35 @@ static int wait_ms(const struct server *s)
 	return timeout < 0 || left < timeout ? (int)left : timeout;
 }
 
-static void tell_stats_in_time(struct server *s)
+static void tell_counters_in_time(struct server *s)
 {
 	int64_t now_ms = cli_now_ms();
 
 	if (s->stats_ms == 0 || now_ms < s->stats_at)
 		return;
-	tell_stats(s, "in between");
+	tell_counters(s, "in between");
 	s->stats_at = now_ms + s->stats_ms;
 }
 
 static int run(struct server *s)
 {
-	struct pollfd fds[] = {{.fd = s->fd}, {.fd = s->signals, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = s->wait_fd}, {.fd = s->signals, .events = POLLIN}};
 
 	while (!handle_signals(s)) {
-		for (int i = 0; i < EVENTS_BEFORE_SIGNALS && serve_one(s); i++)
-			;
+		s->service->serve(s);
 		if (fflush(stdout) != 0 || ferror(stdout) != 0)
 			return CLI_FAILED; /* cli_finish() says why */
-		tell_stats_in_time(s);
-		fds[0].events = dtls_endpoint_events(s->ep);
+		tell_counters_in_time(s);
+		fds[0].events = s->service->events(s);
 		if (poll(fds, 2, wait_ms(s)) < 0 && errno != EINTR)
 			cli_fail("cannot wait for the socket: %s", strerror(errno));
 	}
 	return EXIT_SUCCESS;
 }
 
-static void close_all(struct server *s)
-{
-	struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-	int64_t stop_at = cli_now_ms() + CLOSING_MS;
-	int status;
-
-	while ((status = dtls_endpoint_close(s->ep)) != DTLS_OK && cli_now_ms() < stop_at) {
-		if (status == DTLS_WANT_WRITE)
-			poll(&p, 1, CLOSING_MS);
-	}
-	tell_stats(s, "at the end");
-}
-
 /* ---- the command line ---- */
 
-static void read_shared_option(struct server *s, int option, const char *name, char *value)
-{
-	if (option == CLI_PSK_FILE && s->psk_file != NULL)
-		cli_usage("--psk-file is given twice");
-	if (option == CLI_PSK_FILE)
-		s->psk_file = value;
-	cli_dtls_option(s->ctx, option, name, value);
-	s->has_key |= option == CLI_PSK || option == CLI_PSK_FILE;
-}
-
-static void read_option(struct server *s, int option, const char *name, char *value)
+static void read_option(struct server *s, int option, char *value)
 {
 	switch (option) {
 	case 'l':
@@ -298,7 +137,7 @@ static void read_option(struct server *s, int option, const char *name, char *va
 		s->quiet = true;
 		break;
 	case 'v':
-		dtls_context_set_trace(s->ctx, tell_story, s);
+		s->verbose = true;
 		break;
 	case OPTION_ECHO:
 		s->echo = true;
@@ -319,7 +158,7 @@ static void read_option(struct server *s, int option, const char *name, char *va
 		s->stats_ms = cli_seconds("--stats", value, 10 * 365 * 86400);
 		break;
 	default:
-		read_shared_option(s, option, name, value);
+		cli_dtls_option(&s->dtls, option, value);
 	}
 }
 
@@ -333,9 +172,9 @@ static bool read_options(struct server *s, int argc, char **argv)
 	    {"idle", required_argument, NULL, OPTION_IDLE}, {"stats", required_argument, NULL, OPTION_STATS},
 	    {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'}, CLI_DTLS_OPTIONS, {NULL, 0, NULL, 0}};
-	int option, index = 0;
+	int option;
 
-	while ((option = getopt_long(argc, argv, "l:qvhV", options, &index)) != -1) {
+	while ((option = getopt_long(argc, argv, "l:qvhV", options, NULL)) != -1) {
 		if (option == '?')
 			exit(CLI_USAGE);
 		if (option == 'h')
@@ -343,7 +182,7 @@ static bool read_options(struct server *s, int argc, char **argv)
 		else if (option == 'V')
 			cli_print_version();
 		else
-			read_option(s, option, options[index].name, optarg);
+			read_option(s, option, optarg);
 		if (option == 'h' || option == 'V')
 			return false;
 	}
@@ -351,19 +190,20 @@ static bool read_options(struct server *s, int argc, char **argv)
 		cli_usage("\"%s\" is one argument too many", argv[optind]);
 	if (s->echo && s->confirm)
 		cli_usage("--echo prints nothing, --confirm prints and echoes: give one of them");
-	if (!s->has_key)
-		cli_usage("no key to authenticate peers with: give --psk=ID:HEX or --psk-file=FILE");
 	return true;
 }
 
 static void start(struct server *s)
 {
-	struct cli_address address = cli_resolve("--listen", s->listen, true);
+	struct cli_address address;
 
-	s->fd = cli_bind(&address, SOCK_DGRAM | SOCK_NONBLOCK);
-	s->ep = dtls_endpoint_new(s->ctx, s->fd, &s->limits);
-	if (s->ep == NULL)
-		cli_usage("%s", dtls_context_error(s->ctx));
+	cli_dtls_apply(&s->dtls, NULL);
+	if (s->verbose)
+		dtls_context_set_trace(s->dtls.ctx, tell_story, s);
+	s->service = s->dtls.tls ? &server_streams : &server_peers;
+	address = cli_resolve("--listen", s->listen, true);
+	s->fd = cli_bind(&address, s->service->socket_type);
+	s->wait_fd = s->service->start(s);
 	s->signals = cli_signals();
 	signal(SIGPIPE, SIG_IGN);
 	s->stats_at = s->started_at + s->stats_ms;
@@ -372,20 +212,18 @@ static void start(struct server *s)
 
 int main(int argc, char **argv)
 {
-	struct server s = {.listen = "0.0.0.0:5684", .started_at = cli_now_ms()};
+	struct server s = {.dtls.server = true, .listen = "0.0.0.0:5684", .started_at = cli_now_ms()};
 	int status = EXIT_SUCCESS;
 
 	cli_guard_standard();
-	s.ctx = dtls_context_new(PROTOCOL_DTLS_SERVER);
-	if (s.ctx == NULL)
-		cli_fail("%s", dtls_context_error(NULL));
 	if (read_options(&s, argc, argv)) {
 		start(&s);
 		status = run(&s);
-		close_all(&s);
-		dtls_endpoint_free(s.ep);
+		s.service->close(&s);
+		tell_counters(&s, "at the end");
+		s.service->free(&s);
 		close(s.fd);
 	}
-	dtls_context_free(s.ctx);
+	cli_dtls_free(&s.dtls);
 	return cli_finish(status);
 }

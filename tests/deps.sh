@@ -4,7 +4,7 @@ set -eu
 
 group() {
 	case $1 in
-	check) echo gcc make libc6-dev pkg-config libmbedtls-dev check openssl gnutls-bin ;;
+	check) echo gcc make libc6-dev pkg-config libmbedtls-dev check openssl gnutls-bin tshark mosquitto mosquitto-clients ;;
 	lint) echo clang-format clang-tidy cppcheck shellcheck ;;
 	debian13) echo debootstrap ;;
 	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
