@@ -99,6 +99,8 @@ skip() {
 start() {
 	local name=$1
 	shift
+	: >"$T/$name.out"
+	: >"$T/$name.err" # what an earlier NAME said must not be taken for its own
 	"$@" <&0 >"$T/$name.out" 2>"$T/$name.err" &
 	echo $! >"$T/$name.pid"
 }

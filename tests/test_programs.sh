@@ -67,7 +67,8 @@ long_options_are_in_help() {
 	local name word
 	for name in dtls-server dtls-client; do
 		"$BIN/$name" --help >"$T/help"
-		for word in psk psk-file ciphers handshake-timeout retransmit mtu verbose help version; do
+		for word in psk psk-file key-password-file cert key ca crl verify ciphers alpn handshake-timeout retransmit mtu \
+			keylog tls max-version verbose help version; do
 			contains "$T/help" "--$word( |=|$)"
 		done
 	done
@@ -114,6 +115,7 @@ wrong_values_of_shared_options() {
 		$refuse '--mtu takes a whole number from 256 to 16384, not "255"' --psk "$KEY" --mtu 255
 		$refuse '--mtu .* not "16385"' --psk "$KEY" --mtu 16385
 		$refuse '--mtu .* not "1200b"' --psk "$KEY" --mtu 1200b
+		$refuse '--mtu is given twice' --psk "$KEY" --mtu 1200 --mtu 1300
 	done
 }
 
@@ -157,16 +159,6 @@ wrong_values_of_client_options() {
 	refuses 2 'HOST:PORT' "$BIN/dtls-client" 127.0.0.1 --psk "$KEY"
 	refuses 2 'port from 1 to 65535, not "0"' "$BIN/dtls-client" 127.0.0.1:0 --psk "$KEY"
 	refuses 2 'cannot resolve "no.such.host.invalid"' "$BIN/dtls-client" no.such.host.invalid:5684 --psk "$KEY"
-}
-
-later_options_say_so() {
-	local option refuse
-	for refuse in server_refuses client_refuses; do
-		for option in cert key ca verify alpn keylog; do
-			$refuse "--$option is not available in this version" --psk "$KEY" "--$option" x
-		done
-		$refuse '--tls is not available in this version' --psk "$KEY" --tls
-	done
 }
 
 genpsk_refuses() {
@@ -534,7 +526,7 @@ counters_on_request() {
 	echo 21.4 | client --linger 0
 	wait_for server '^sensor 21.4$'
 	signal server HUP
-	wait_for server '^SIGHUP: there is no --psk-file to read again$'
+	wait_for server '^SIGHUP: there is no file to read again: no --psk-file, --cert or --ca$'
 	signal server USR1
 	wait_for server '^counters on SIGUSR1, after [0-9.]+ s:$'
 	wait_for server '^  messages in 1, out 0; datagrams in [0-9]+, out [0-9]+$'
@@ -735,7 +727,6 @@ t 'wrong values of the options that server and client share' wrong_values_of_sha
 t 'a bad PSK file is named by file, line and reason' a_bad_psk_file_is_named_by_line
 t 'wrong values of the server'\''s options' wrong_values_of_server_options
 t 'wrong values of the client'\''s options' wrong_values_of_client_options
-t 'options of later versions say so' later_options_say_so
 t 'what dtls-genpsk refuses' genpsk_refuses
 t 'what dtls-relay refuses' relay_refuses
 t 'a port in use' port_in_use

@@ -49,7 +49,29 @@ map_names_no_other_file() {
 	done <"$T/named"
 }
 
+# commands REGEX: the README's lines of shell that match, on our paths and a port of our own.
+commands() {
+	sed -n 's/^    //p' "$root/README.md" | grep -E -- "$1" | sed "s|build/bin/|$BIN/|g; s|:5684|:25685|g"
+}
+
+certificates_as_shown() {
+	local server client transport
+	commands '^openssl req' >"$T/make_certificates"
+	equal "$(wc -l <"$T/make_certificates")" 3
+	server=$(commands 'dtls-server .*--ca ca.pem') client=$(commands 'dtls-client .*--ca ca.pem')
+	cd "$T" || return
+	sh -e make_certificates
+	for transport in '' --tls; do
+		start "server$transport" sh -c "exec $server $transport"
+		port "server$transport"
+		equal "$(sh -c "$client $transport")" hello
+		contains "server$transport.err" 'sensor-17 connected'
+		stop "server$transport"
+	done
+}
+
 t 'the README'\''s client and server talk' client_and_server_talk
+t 'its certificates are made and accepted as shown, over DTLS and TLS' certificates_as_shown
 t 'they are as short as promised' programs_are_short
 t 'the file map names every source' map_names_every_source
 t 'the file map names no other file' map_names_no_other_file
