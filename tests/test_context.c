@@ -34,7 +34,8 @@ static void assert_says(const struct dtls_context *ctx, const char *word)
 
 START_TEST(context_protocols)
 {
-	static const enum dtls_protocol others[] = {(enum dtls_protocol)4, (enum dtls_protocol)99, (enum dtls_protocol)-1};
+	static const enum dtls_protocol others[] = {
+	    (enum dtls_protocol)4, (enum dtls_protocol)99, (enum dtls_protocol) - 1};
 
 	begin();
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
