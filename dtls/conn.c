@@ -135,6 +135,11 @@ int dtls_conn_set_timeout(struct dtls_conn *c, int64_t ms)
 	return DTLS_OK;
 }
 
+void dtls_conn_set_nonblocking(struct dtls_conn *c)
+{
+	c->never_blocks = true;
+}
+
 static int handshake(struct dtls_conn *c, int64_t stop_at)
 {
 	int status = ready(c);
@@ -163,7 +168,7 @@ ssize_t dtls_conn_read(struct dtls_conn *c, void *buf, size_t len)
 /* A stream takes one record, or one after the other where it may block. */
 static ssize_t write_all(struct dtls_conn *c, const uint8_t *bytes, size_t len, int64_t stop_at)
 {
-	bool blocks = c->over_socket && socket_blocks(&c->socket);
+	bool blocks = conn_blocks(c);
 	ssize_t status = DTLS_OK;
 	size_t done = 0;
 
@@ -204,7 +209,7 @@ int dtls_conn_close(struct dtls_conn *c)
 
 	if (!c->closed && c->a != NULL && c->generation == fork_generation())
 		status = association_close(c->a);
-	while (status == DTLS_WANT_WRITE && c->over_socket && socket_blocks(&c->socket)) {
+	while (status == DTLS_WANT_WRITE && conn_blocks(c)) {
 		status = conn_wait(c, DTLS_WANT_WRITE, stop_at);
 		if (status != DTLS_OK)
 			return status;

@@ -22,6 +22,7 @@ struct dtls_conn {
 	uint8_t random[HELLO_RANDOM]; /* of the hello that began a */
 
 	int64_t timeout_ms;
+	bool never_blocks;
 	unsigned generation; /* of the process */
 	bool closed; /* by this side */
 	int status; /* final, from before there was an association */
@@ -32,6 +33,11 @@ struct dtls_conn {
 static inline bool conn_is_server(const struct dtls_conn *c)
 {
 	return settings_is_server(c->settings);
+}
+
+static inline bool conn_blocks(const struct dtls_conn *c)
+{
+	return c->over_socket && !c->never_blocks && socket_blocks(&c->socket);
 }
 
 static inline bool conn_is_stream(const struct dtls_conn *c)

@@ -268,7 +268,7 @@ ssize_t conn_run(struct dtls_conn *c, conn_step *what, void *buf, size_t len, in
 	}
 	for (;;) {
 		status = conn_drain(c, what, buf, len);
-		if (!is_want(status) || !c->over_socket || !socket_blocks(&c->socket))
+		if (!is_want(status) || !conn_blocks(c))
 			return status;
 		waited = conn_wait(c, status, stop_at);
 		if (waited != DTLS_OK)

@@ -209,6 +209,8 @@ int dtls_conn_set_client_id(struct dtls_conn *, const void *id, size_t len);
 /* Limits each blocking call, in ms; -1, the default: no limit. When it passes, or a signal was caught, the call
  * returns DTLS_AGAIN. */
 int dtls_conn_set_timeout(struct dtls_conn *, int64_t ms);
+/* From now on no call blocks, whatever the fd's O_NONBLOCK says: for callers who wait on their own. */
+void dtls_conn_set_nonblocking(struct dtls_conn *);
 /* DTLS_OK once the handshake is done; read and write imply it. A failed handshake has sent its fatal alert. */
 int dtls_conn_handshake(struct dtls_conn *);
 /* One message: its length, or a negative status. DTLS_TOO_BIG: buf is too small, dtls_conn_pending() tells the size and

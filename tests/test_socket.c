@@ -193,6 +193,21 @@ START_TEST(timeout_of_zero_does_not_wait)
 }
 END_TEST
 
+START_TEST(set_nonblocking_asks_the_descriptor_no_more)
+{
+	struct two_sides p = two_sides_new("127.0.0.1", "127.0.0.1", 0);
+	char buf[64];
+
+	dtls_conn_set_nonblocking(p.client.conn);
+	dtls_conn_set_nonblocking(p.server.conn);
+	ck_assert_int_eq(dtls_conn_handshake(p.client.conn), DTLS_WANT_READ);
+	two_sides_handshake(&p);
+	ck_assert_int_eq(dtls_conn_read(p.client.conn, buf, sizeof(buf)), DTLS_WANT_READ);
+	two_sides_talk(&p);
+	two_sides_free(&p);
+}
+END_TEST
+
 static void no_op(int number)
 {
 	(void)number;
@@ -389,6 +404,7 @@ Suite *socket_suite(void)
 	TEST(s, blocking_client_and_server);
 	TEST(s, timeout_gives_again_and_the_next_call_goes_on);
 	TEST(s, timeout_of_zero_does_not_wait);
+	TEST(s, set_nonblocking_asks_the_descriptor_no_more);
 	TEST(s, signal_gives_again);
 	TEST(s, junk_from_strangers_is_not_answered);
 	TEST(s, first_address_with_a_cookie_becomes_the_peer);
