@@ -85,10 +85,22 @@ static void say(struct sentence *s, const char *format, ...)
 	va_end(args);
 }
 
+static bool lacks_certificate(const struct association *a)
+{
+	return a->certificate_asked && a->settings->opt.own_count == 0;
+}
+
 static void say_alert(struct sentence *s)
 {
 	uint8_t alert = s->a->alert;
 
+	/* Whichever it is: GnuTLS sends decode_error. */
+	if (lacks_certificate(s->a) && alert != MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC &&
+	    alert != MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR) {
+		say(s, "the peer sent the alert %s: it asks for a certificate, and none is loaded here",
+		    alert_name(alert));
+		return;
+	}
 	switch (alert) {
 	case MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC:
 	case MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR:
@@ -107,15 +119,10 @@ static void say_alert(struct sentence *s)
 		return;
 	case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
 	case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
-		if (s->a->certificate_asked && s->a->settings->opt.own_count == 0) {
-			say(s, "the peer sent the alert %s: it asks for a certificate, and none is loaded here",
-			    alert_name(alert));
-			return;
-		}
 		say(s,
 		    "the peer sent the alert %s: probably none of the cipher suites offered here is enabled there, or "
-		    "it has no key for them",
-		    alert_name(alert));
+		    "it has no key for them, or does not speak %s 1.2",
+		    alert_name(alert), s->protocol);
 		return;
 	case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
 	case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
@@ -192,6 +199,11 @@ static bool say_handshake_cause(struct sentence *s, int code)
 		}
 		say(s, "none of the peer's cipher suites is enabled here%s",
 		    s->server ? ", or fits this side's certificate and its key usage" : ", or it chose another");
+		return true;
+	case MBED_ERR_ALPN:
+		if (!s->server || s->a->settings->opt.alpn_count == 0)
+			return false;
+		say(s, "the peer probably offers none of the application protocols that are enabled here (ALPN)");
 		return true;
 	default:
 		return false;
@@ -282,6 +294,10 @@ void error_explain_timeout(struct association *a)
 		    "the peer fell silent after this side's Finished: the path may be bad, but some servers also stay "
 		    "silent when the pre-shared key for identity \"%s\" differs or is unknown",
 		    s.identity);
+	else if (a->finished_sent && lacks_certificate(a))
+		say(&s,
+		    "the peer fell silent after this side's Finished: it asks for a certificate, and none is loaded "
+		    "here");
 	else if (s.stream)
 		say(&s, "it was not done within %lld.%03lld s", seconds, ms);
 	else

@@ -107,9 +107,13 @@ void client_notice_refusal(struct client *c)
 void client_complain_of_silence(struct client *c)
 {
 	const char *why = "nothing was received; is a DTLS server listening there?";
+	bool by_certificate = cli_dtls_by_certificate(&c->dtls);
 
 	if (c->dtls.tls && c->conn == NULL)
 		why = "the server has not accepted the TCP connection";
+	else if (c->finished_sent && by_certificate)
+		why = "the server fell silent after this side's Finished; the path may be bad, but some servers also "
+		      "stay silent when they ask for a certificate and get none";
 	else if (c->finished_sent)
 		why = "the server fell silent after this side's Finished; the path may be bad, but some servers also "
 		      "stay silent when the pre-shared key differs or is unknown to them";

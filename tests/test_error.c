@@ -153,7 +153,8 @@ START_TEST(error_sentences_of_alerts)
 	assert_explained(code, 40,
 	    "handshake with 192.0.2.7:5684 failed: the peer sent the alert handshake_failure: probably none of the "
 	    "cipher "
-	    "suites offered here is enabled there, or it has no key for them (MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)");
+	    "suites offered here is enabled there, or it has no key for them, or does not speak DTLS 1.2 "
+	    "(MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)");
 	assert_explained(code, 70,
 	    "handshake with 192.0.2.7:5684 failed: the peer sent the alert protocol_version: it does not speak DTLS "
 	    "1.2 "
