@@ -42,10 +42,11 @@ static int keep(struct dtls_context *ctx, struct credentials *c)
 	return context_fail(ctx, DTLS_FAIL, "%d certificate chains are loaded already, the most there may be", OWN_MAX);
 }
 
-static int load_chain(struct dtls_context *ctx, const char *hostname, struct bytes cert, struct bytes key,
-    const char *cert_name, const char *key_name)
+/* A key alone where there is no certificate. */
+static struct credentials *parse(
+    struct dtls_context *ctx, struct bytes cert, struct bytes key, char *why, size_t why_len)
 {
-	char why[ERROR_MAX], password[KEY_PASSWORD_MAX];
+	char password[KEY_PASSWORD_MAX];
 	struct credentials *c;
 	bool has_password;
 
@@ -53,8 +54,27 @@ static int load_chain(struct dtls_context *ctx, const char *hostname, struct byt
 	has_password = ctx->has_key_password;
 	memcpy(password, ctx->key_password, sizeof(password));
 	pthread_mutex_unlock(&ctx->lock);
-	c = credentials_parse(cert, key, has_password ? password : NULL, &ctx->rng, why, sizeof(why));
+	c = credentials_parse(cert, key, has_password ? password : NULL, &ctx->rng, why, why_len);
 	mbedtls_platform_zeroize(password, sizeof(password));
+	return c;
+}
+
+int dtls_context_check_key(struct dtls_context *ctx, const void *key, size_t len)
+{
+	char why[ERROR_MAX];
+	struct credentials *c = parse(ctx, (struct bytes){NULL, 0}, (struct bytes){key, len}, why, sizeof(why));
+	bool parsed = c != NULL;
+
+	credentials_free(c);
+	return parsed ? DTLS_OK : context_fail(ctx, DTLS_FAIL, "%s", why);
+}
+
+static int load_chain(struct dtls_context *ctx, const char *hostname, struct bytes cert, struct bytes key,
+    const char *cert_name, const char *key_name)
+{
+	char why[ERROR_MAX];
+	struct credentials *c = parse(ctx, cert, key, why, sizeof(why));
+
 	if (c == NULL && cert_name == NULL)
 		return context_fail(ctx, DTLS_FAIL, "%s", why);
 	if (c == NULL)

@@ -197,6 +197,8 @@ ssize_t dtls_conn_write(struct dtls_conn *c, const void *buf, size_t len)
 		return status;
 	if (len == 0)
 		return refuse(c, "an empty message cannot be sent");
+	if (c->a->closing)
+		return refuse(c, "close_notify was sent: nothing can be written behind it");
 	if (c->a->unsent && c->a->unsent_len > len)
 		return refuse(c, "after DTLS_WANT_WRITE the same bytes must be written again: some may have left");
 	return write_all(c, buf, len, stop_at);
@@ -217,6 +219,15 @@ int dtls_conn_close(struct dtls_conn *c)
 	}
 	c->closed = status != DTLS_WANT_WRITE;
 	return status;
+}
+
+int dtls_conn_shutdown(struct dtls_conn *c)
+{
+	int status = ready(c);
+
+	if (status == DTLS_OK && !conn_is_stream(c))
+		return refuse(c, "datagrams have no end to wait for: use dtls_conn_close()");
+	return status == DTLS_OK ? association_close(c->a) : status;
 }
 
 void dtls_conn_free(struct dtls_conn *c)

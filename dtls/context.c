@@ -190,6 +190,8 @@ int dtls_context_set_psk(
 	char why[ERROR_MAX];
 	struct psk_table *table;
 
+	if (identity == NULL)
+		return replace_table(ctx, &ctx->opt.psk.fixed, NULL);
 	if (psk_check(identity_len, key_len, why, sizeof(why)) != NULL)
 		return context_fail(ctx, DTLS_FAIL, "%s", why);
 	table = psk_table_new();

@@ -103,7 +103,7 @@ struct credentials *credentials_parse(
 	code = parse_key(c, key, password, rng);
 	if (code != 0) {
 		explain(why, why_len, "key", code);
-	} else if ((code = parse_chain(&c->chain, cert)) != 0) {
+	} else if (cert.at != NULL && (code = parse_chain(&c->chain, cert)) != 0) {
 		explain(why, why_len, "certificate", code);
 	} else {
 		warm_up(c, rng);

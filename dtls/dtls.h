@@ -60,6 +60,9 @@ struct dtls_peer; /* one of them; valid until its end is reported */
 /* The library's version, "MAJOR.MINOR.PATCH", and that of the mbed TLS it runs with. */
 const char *dtls_version(void);
 const char *dtls_mbedtls_version(void);
+/* The macro that mbed TLS's headers have for one of its codes, "MBEDTLS_ERR_SSL_CONN_EOF" for -0x7280; two joined with
+ * " + " for a combined code. Returns text. */
+char *dtls_error_name(int code, char text[128]);
 
 /* ---- context: what every connection made from it shares ----------------------------------------------------------
  * A connection keeps the settings that it was made with. Later changes (new keys, a reloaded PSK file) apply to later
@@ -102,6 +105,8 @@ int dtls_context_load_cert_chain_for(
     struct dtls_context *, const char *hostname, const char *certfile, const char *keyfile);
 /* For encrypted keys that are loaded later; at most 127 bytes. NULL, the default: none. */
 int dtls_context_set_key_password(struct dtls_context *, const char *password);
+/* DTLS_FAIL when these bytes are no key that dtls_context_load_cert_chain_data() would take; nothing is loaded. */
+int dtls_context_check_key(struct dtls_context *, const void *key, size_t len);
 /* DTLS_FAIL when a loaded key does not belong to its certificate, or when none is loaded. */
 int dtls_context_check_key_pair(struct dtls_context *);
 /* CAs to verify the peer with; repeated calls add. */
@@ -132,7 +137,7 @@ int dtls_context_set_alpn(struct dtls_context *, const char *const names[], size
  * the file, the lookup callback. An unknown identity is answered exactly like a wrong key (RFC 4279, 2). */
 #define DTLS_PSK_IDENTITY_MAX 128
 size_t dtls_psk_max(void);
-/* The key of a client, or one key of a server; a second call replaces it. */
+/* The key of a client, or one key of a server; a second call replaces it, and one with identity NULL removes it. */
 int dtls_context_set_psk(
     struct dtls_context *, const void *identity, size_t identity_len, const void *key, size_t key_len);
 /* Servers: adds one key to the table, or replaces the one that this identity has there. */
@@ -224,6 +229,9 @@ ssize_t dtls_conn_write(struct dtls_conn *, const void *buf, size_t len);
 /* Sends close_notify once; DTLS_OK also when there is no session, or the peer is gone. DTLS_WANT_WRITE over what does
  * not block: repeat it. */
 int dtls_conn_close(struct dtls_conn *);
+/* Over a stream: sends close_notify as dtls_conn_close() does, but reads go on, until the peer's own answers it with
+ * DTLS_CLOSED: then the stream is the caller's again. Writes are refused. */
+int dtls_conn_shutdown(struct dtls_conn *);
 void dtls_conn_free(struct dtls_conn *); /* silent: nothing is sent */
 /* Until the next timer, for poll(2): ms, 0 overdue, -1 none. */
 int dtls_conn_timeout(const struct dtls_conn *);

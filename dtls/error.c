@@ -40,6 +40,11 @@ char *error_name(int code, char text[ERROR_NAME_MAX])
 	return text;
 }
 
+char *dtls_error_name(int code, char text[128])
+{
+	return error_name(code, text);
+}
+
 bool error_is_memory(int code)
 {
 	char name[ERROR_NAME_MAX];

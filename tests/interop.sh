@@ -144,7 +144,7 @@ gnutls_serves=--echo
 gnutls_server() { # [OPTION...]: sets $peer_port
 	peer_port=$(unused_port)
 	start peer stdbuf -oL gnutls-serv "${udp[@]}" -p "$peer_port" "$gnutls_serves" "$@"
-	wait_for peer 'listening on IPv4 0.0.0.0 port'
+	wait_for peer 'listening on IPv4 0.0.0.0 port [0-9]+\.\.\.done'
 }
 
 # ---- ours

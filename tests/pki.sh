@@ -142,4 +142,24 @@ sign other stranger localhost "$names"
 sign ca p384 localhost "$names"
 cp chain.pem leaf-chain.pem
 cat subclient.pem sub.pem >subclient-chain.pem
+
+# Refused on every side: a key that may sign nothing but certificates, and one on a curve that is not offered.
+ec signer
+sign ca signer localhost "$names
+keyUsage=keyCertSign"
+openssl ecparam -name secp256k1 -genkey -noout -out koblitz.key
+sign ca koblitz localhost "$names"
+
+# Common names of any bytes, of 64 characters in 256 bytes, and none.
+subject() { # NAME SUBJECT SERIAL
+	ec "$1"
+	echo "$names" >"$1.ext"
+	openssl req -new -utf8 -key "$1.key" -config ca.cnf -subj "$2" -out "$1.csr"
+	openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -set_serial "$3" -sha256 -days 30 -extfile "$1.ext" \
+		-out "$1.pem" 2>/dev/null
+}
+subject odd "$(printf '/CN=caf\303\251 \001\t\177 "\\\\x41"')" 9001
+fish=$(printf '\360\237\220\237')
+subject long "/CN=$(printf "%64s" '' | sed "s/ /$fish/g")" 9002
+subject nameless '/O=Nobody' 9003
 : >made

@@ -53,6 +53,10 @@
 	X(seeds) \
 	X(settings) \
 	X(certificates) \
+	X(trust) \
+	X(identities) \
+	X(stream_hostile) \
+	X(stream_refusals) \
 	X(refusals) \
 	X(foreign_clients) \
 	X(foreign_servers) \
