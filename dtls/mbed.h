@@ -124,6 +124,27 @@ static inline void mbed_conf_groups(mbedtls_ssl_config *conf)
 #endif
 }
 
+/* What 3.6 takes by default. 2.28 would take keys on any curve, find out after the verification that the peer's is on none
+ * of the groups above, and forgive that where a certificate is optional. */
+static inline void mbed_conf_profile(mbedtls_ssl_config *conf)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	static const mbedtls_x509_crt_profile profile = {.allowed_mds = MBEDTLS_X509_ID_FLAG(MBEDTLS_MD_SHA256) |
+									MBEDTLS_X509_ID_FLAG(MBEDTLS_MD_SHA384) |
+									MBEDTLS_X509_ID_FLAG(MBEDTLS_MD_SHA512),
+	    .allowed_pks = 0xfffffff,
+	    .allowed_curves =
+		MBEDTLS_X509_ID_FLAG(MBEDTLS_ECP_DP_SECP256R1) | MBEDTLS_X509_ID_FLAG(MBEDTLS_ECP_DP_SECP384R1) |
+		MBEDTLS_X509_ID_FLAG(MBEDTLS_ECP_DP_SECP521R1) | MBEDTLS_X509_ID_FLAG(MBEDTLS_ECP_DP_BP256R1) |
+		MBEDTLS_X509_ID_FLAG(MBEDTLS_ECP_DP_BP384R1) | MBEDTLS_X509_ID_FLAG(MBEDTLS_ECP_DP_BP512R1),
+	    .rsa_min_bitlen = 2048};
+
+	mbedtls_ssl_conf_cert_profile(conf, &profile);
+#else
+	(void)conf;
+#endif
+}
+
 /* No suite in common, and none that this side's certificate fits: 3.6 has one code for both. */
 static inline int mbed_same_meaning(int code)
 {

@@ -4,8 +4,7 @@
 
 static bool has_identity(const struct dtls_peer *peer, const struct bytes *identity)
 {
-	return identity->len > 0 && peer->a->identity_len == identity->len &&
-	       memcmp(peer->a->identity, identity->at, identity->len) == 0;
+	return peer->a->identity_len == identity->len && memcmp(peer->a->identity, identity->at, identity->len) == 0;
 }
 
 /* Until a client has named itself it may be the one that is revoked, about to use the old key. */
@@ -21,6 +20,8 @@ int dtls_endpoint_close_identity(struct dtls_endpoint *ep, const void *identity,
 	struct dtls_peer *peer, *newer;
 	int closed = 0;
 
+	if (len == 0)
+		return 0;
 	endpoint_notice_fork(ep);
 	for (peer = ep->open.oldest; peer != NULL; peer = newer) {
 		newer = peer->newer;

@@ -104,6 +104,7 @@ static int configure_certificates(struct settings *s)
 	struct trust *t = s->opt.trust;
 
 	mbedtls_ssl_conf_authmode(&s->conf, authmode(s));
+	mbed_conf_profile(&s->conf);
 	if (t != NULL)
 		mbedtls_ssl_conf_ca_chain(&s->conf, &t->cas, t->crl_count > 0 ? &t->crls : NULL);
 	if (s->opt.own_count == 0)

@@ -61,7 +61,7 @@ static int send_bytes(void *arg, const unsigned char *bytes, size_t len)
 	struct association *a = arg;
 	ssize_t n;
 
-	if (a->story.unsent == 0 && bytes[0] == RECORD_ALERT && association_has_told(a))
+	if (a->story.unsent == 0 && association_has_told(a) && (bytes[0] == RECORD_ALERT || mbed_is_1_3(&a->ssl)))
 		return (int)len;
 	n = a->send(a->owner, bytes, len);
 	if (n == DTLS_WANT_WRITE)
@@ -164,15 +164,21 @@ static void flush_alert(struct association *a)
 	a->broken = NULL;
 }
 
+/* Two empty records look like the end of the stream. */
+static bool is_nothing(const struct association *a, int read)
+{
+	return mbed_is_session_ticket(read) || (read == 0 && !a->at_end && mbedtls_ssl_get_bytes_avail(&a->ssl) == 0);
+}
+
 static ssize_t stream_read(struct association *a, void *buf, size_t len)
 {
 	int n;
 
 	flush_alert(a);
 	a->receives_left = RECEIVES_AT_ONCE;
-	do /* two empty records look like the end of the stream */
+	do
 		n = mbedtls_ssl_read(&a->ssl, buf, len);
-	while (mbed_is_session_ticket(n) || (n == 0 && !a->at_end));
+	while (is_nothing(a, n));
 	if (n == MBEDTLS_ERR_SSL_WANT_READ)
 		return DTLS_WANT_READ;
 	if (n == MBEDTLS_ERR_SSL_WANT_WRITE)
@@ -192,8 +198,10 @@ static ssize_t write_failed(struct association *a, int code)
 
 	a->broken = NULL;
 	a->receives_left = RECEIVES_AT_ONCE;
-	said = mbedtls_ssl_read(&a->ssl, &none, 0);
-	if (mbedtls_ssl_get_bytes_avail(&a->ssl) > 0) {
+	do
+		said = mbedtls_ssl_read(&a->ssl, &none, 0);
+	while (is_nothing(a, said));
+	if (mbedtls_ssl_get_bytes_avail(&a->ssl) > 0 || (said == MBEDTLS_ERR_SSL_WANT_READ && a->receives_left == 0)) {
 		a->deaf_errno = error;
 		return DTLS_FAIL;
 	}

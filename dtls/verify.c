@@ -248,5 +248,6 @@ int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *fl
 	/* mbed TLS's optional would take a bad certificate, ours takes none or a good one; and mbed TLS tells the peer no
 	 * reason when it is made to refuse one. */
 	mbedtls_ssl_send_alert_message(&a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_for(*flags));
+	a->alert_sent = true; /* encrypted under TLS 1.3, where nothing shows it */
 	return MBEDTLS_ERR_X509_FATAL_ERROR;
 }
