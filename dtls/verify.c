@@ -180,9 +180,9 @@ static void describe(struct association *a, const mbedtls_x509_crt *crt, int dep
 		add(a, ", and \"%s\" was asked for: use a name that it has, or have this one added", a->hostname);
 	} else if ((flags & (MBEDTLS_X509_BADCERT_BAD_KEY | MBEDTLS_X509_BADCERT_BAD_PK |
 				MBEDTLS_X509_BADCERT_BAD_MD)) != 0) {
-		add(a,
-		    "has a key or a signature that is too weak: it needs an RSA key of 2048 bits or an EC key, and a "
-		    "signature with SHA-256 or better");
+		add(a, "has a key or a signature that is too weak: it needs an RSA key of 2048 bits or an EC key on "
+		       "P-256 or "
+		       "a larger curve of its kind, and a signature with SHA-256 or better");
 	} else if ((flags & (MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE)) != 0) {
 		add(a, "is not meant for a %s: its key usage, or extended key usage, must allow it",
 		    settings_is_server(a->settings) ? "TLS client" : "TLS server");

@@ -15,7 +15,7 @@ static struct pair pair;
 static struct watch up, down;
 
 #define SUBJECT      "the peer's certificate \"CN=localhost\" "
-#define WEAK_KEY     "too weak: it needs an RSA key of 2048 bits or an EC key, and a signature with SHA-256"
+#define WEAK_KEY     "too weak: it needs an RSA key of 2048 bits or an EC key on P-256 or a larger curve"
 #define NOT_ACCEPTED "it does not accept this side's certificate"
 
 static void begin(const char *cert, const char *key)
