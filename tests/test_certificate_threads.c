@@ -1,4 +1,5 @@
 /* Several threads make handshakes with certificates from two shared contexts, while another replaces chains, CAs and CRLs. */
+#include "changes.h"
 #include "pki.h"
 #include "suites.h"
 
@@ -24,29 +25,6 @@ struct end {
 };
 
 static atomic_bool finished;
-
-/* Session number n waits for change number n, so that they mix however the threads are scheduled. */
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t more;
-	unsigned count;
-} changes = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
-
-static void count_change(unsigned number)
-{
-	pthread_mutex_lock(&changes.lock);
-	changes.count = number;
-	pthread_cond_broadcast(&changes.more);
-	pthread_mutex_unlock(&changes.lock);
-}
-
-static void await_change(unsigned number)
-{
-	pthread_mutex_lock(&changes.lock);
-	while (changes.count < number)
-		pthread_cond_wait(&changes.more, &changes.lock);
-	pthread_mutex_unlock(&changes.lock);
-}
 
 static void start(struct worker *w, void *(*work)(void *))
 {
@@ -123,7 +101,7 @@ static void *hands_are_shaken(void *arg)
 	struct worker *w = arg;
 
 	for (; w->sessions < SESSIONS; w->sessions++) {
-		await_change(w->sessions + 1);
+		changes_await(w->sessions + 1);
 		if (!one_session(w))
 			break;
 	}
@@ -172,9 +150,9 @@ static void *things_are_replaced(void *arg)
 		if (!replace_everything(w, &f, w->sessions++))
 			snprintf(w->wrong, sizeof(w->wrong), "%.180s; %.180s", dtls_context_error(w->server),
 			    dtls_context_error(w->client));
-		count_change(w->sessions);
+		changes_made(w->sessions);
 	}
-	count_change(SESSIONS); /* nobody waits for one who has stopped */
+	changes_made(SESSIONS); /* nobody waits for one who has stopped */
 	return NULL;
 }
 

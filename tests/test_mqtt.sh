@@ -87,28 +87,6 @@ start_their_sub() {
 	wait_for sub '^Subscribed '
 }
 
-# ends_with STATUS NAME [REGEX]: waits for what was started as NAME; its last line on stderr matches.
-ends_with() {
-	local status=0 deadline=$((SECONDS + 60))
-	while kill -0 "$(<"$T/$2.pid")" 2>/dev/null; do
-		((SECONDS < deadline)) || fail "$2 has not ended in time"
-		sleep 0.02
-	done
-	finished "$2" || status=$?
-	equal "$status" "$1"
-	[[ -z ${3-} ]] || tail -n 1 "$T/$2.err" | grep -qE -- "$3" || fail "the last line of $2.err does not match '$3'"
-}
-
-# refuses STATUS REGEX COMMAND...: ends with STATUS, nothing on stdout, one line on stderr that matches.
-refuses() {
-	local status=$1 regex=$2
-	shift 2
-	expect_status "$status" timeout 60 "$@"
-	equal "$(wc -l <"$T/cmd.err")" 1
-	contains "$T/cmd.err" "$regex"
-	[[ ! -s $T/cmd.out ]] || fail "$* printed something"
-}
-
 usage() {
 	refuses 2 "$1" "$BIN/mqtt-psk" "${@:2}"
 }

@@ -31,23 +31,6 @@ start_client() {
 	start "$name" "$BIN/dtls-client" "127.0.0.1:$PORT" --psk "$KEY" "$@" <"$T/$name.in" 9>&-
 }
 
-# refuses STATUS REGEX COMMAND...: ends with STATUS, nothing on stdout, one line on stderr that matches.
-refuses() {
-	local status=$1 regex=$2
-	shift 2
-	expect_status "$status" timeout 60 "$@"
-	equal "$(wc -l <"$T/cmd.err")" 1
-	contains "$T/cmd.err" "$regex"
-	[[ ! -s $T/cmd.out ]] || fail "$* printed something"
-}
-
-# ends_with STATUS NAME: waits for what was started as NAME.
-ends_with() {
-	local status=0
-	finished "$2" || status=$?
-	equal "$status" "$1"
-}
-
 # ---- command lines
 
 help_and_version() {

@@ -1,4 +1,5 @@
 /* One context for several threads: two endpoints, their clients, and somebody who keeps changing it. */
+#include "changes.h"
 #include "loopback.h"
 #include "suites.h"
 
@@ -24,29 +25,6 @@ struct worker {
 };
 
 static atomic_bool finished;
-
-/* A client's session number n waits for change number n, so that they mix however the threads are scheduled. */
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t more;
-	unsigned count;
-} changes = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
-
-static void count_change(unsigned number)
-{
-	pthread_mutex_lock(&changes.lock);
-	changes.count = number;
-	pthread_cond_broadcast(&changes.more);
-	pthread_mutex_unlock(&changes.lock);
-}
-
-static void await_change(unsigned number)
-{
-	pthread_mutex_lock(&changes.lock);
-	while (changes.count < number)
-		pthread_cond_wait(&changes.more, &changes.lock);
-	pthread_mutex_unlock(&changes.lock);
-}
 
 static void start(struct worker *w, void *(*work)(void *))
 {
@@ -138,7 +116,7 @@ static void *client_works(void *arg)
 	struct worker *w = arg;
 
 	while (w->sessions < SESSIONS) {
-		await_change(w->sessions + 1);
+		changes_await(w->sessions + 1);
 		if (!one_session(w))
 			break;
 		w->sessions++;
@@ -186,9 +164,9 @@ static void *changer_works(void *arg)
 	while (fd >= 0 && w->wrong[0] == '\0' && !atomic_load(&finished)) {
 		if (!change_everything(w->ctx, path, w->sessions++))
 			snprintf(w->wrong, sizeof(w->wrong), "%.300s", dtls_context_error(w->ctx));
-		count_change(w->sessions);
+		changes_made(w->sessions);
 	}
-	count_change(SESSIONS); /* nobody waits for one who has stopped */
+	changes_made(SESSIONS); /* nobody waits for one who has stopped */
 	if (fd >= 0)
 		close(fd);
 	unlink(path);
