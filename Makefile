@@ -14,6 +14,8 @@ WERROR = -Werror
 TEST_TIMEOUT = 60
 # Set by `make asan` and `make tsan`: a list for -fsanitize=.
 SANITIZE =
+# For `make python`: the interpreter, whose headers are used; it runs with this and with every later one.
+PYTHON = python3
 
 SONAME = libdtls.so.$(firstword $(subst ., ,$(VERSION)))
 MBEDTLS_LIBS = -lmbedtls -lmbedx509 -lmbedcrypto
@@ -32,6 +34,10 @@ API_SRC = $(wildcard examples/api_*.c)
 PROGRAM_SRC = $(filter-out $(API_SRC),$(shell grep -lw '^int main' $(EXAMPLE_SRC)))
 MODULE_SRC = $(filter-out $(API_SRC) $(PROGRAM_SRC),$(EXAMPLE_SRC))
 TEST_SRC = $(wildcard tests/*.c)
+SHIM_SRC = $(wildcard ssl_shim/*.c)
+BINDING_SRC = $(wildcard ssl_shim/python/*.c)
+PYTHON_FILES = $(wildcard $(addprefix ssl_shim/python/,*.pyi tls.py ussl.py ssl_shim/*.py ssl_shim/*.pyi)) \
+	ssl_shim/python/ssl_shim/py.typed
 BENCH_SRC = $(wildcard tests/bench/bench_*.c)
 BENCH_COMMON = $(filter-out $(BENCH_SRC),$(wildcard tests/bench/*.c))
 
@@ -39,6 +45,7 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 binaries = $(addprefix $(BUILD)/bin/,$(subst _,-,$(basename $(notdir $(1)))))
 
 LIB_OBJ = $(call objects,$(LIB_SRC))
+SHIM_OBJ = $(call objects,$(SHIM_SRC))
 PROGRAMS = $(call binaries,$(PROGRAM_SRC))
 API_PROGRAMS = $(call binaries,$(API_SRC))
 BENCHES = $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
@@ -46,6 +53,8 @@ MODULES = $(BUILD)/obj/examples/modules.a
 STATIC = $(BUILD)/lib/libdtls.a
 SHARED = $(BUILD)/lib/libdtls.so.$(VERSION)
 SHARED_LINKS = $(BUILD)/lib/$(SONAME) $(BUILD)/lib/libdtls.so
+SHIM = $(BUILD)/lib/libssl_shim.a
+EXTENSION = $(BUILD)/python/ssl_shim/_ssl_shim.abi3.so
 # Rewritten only when the compiler, its flags or the mbed TLS under us change; and when a source comes or goes.
 FLAGS = $(BUILD)/gen/flags
 SOURCES = $(BUILD)/gen/sources
@@ -57,20 +66,22 @@ ifndef V
 endif
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all tests bench deps help check asan tsan lint demo check-debian13 install uninstall clean FORCE
+.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 check-python install uninstall clean FORCE
 
-all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(PROGRAMS) $(API_PROGRAMS)
+all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(SHIM) $(PROGRAMS) $(API_PROGRAMS)
 tests: $(BUILD)/tests/run
 bench: $(BENCHES)
 
 help:
 	echo 'all                libraries in $(BUILD)/lib, programs in $(BUILD)/bin'
+	echo 'python             the ssl_shim, tls and ussl modules in $(BUILD)/python, for PYTHON=$(PYTHON)'
 	echo 'demo               a PSK sensor talks to the server across a lossy link'
 	echo 'check              every test; check-NAME: one suite, one test, or tests/test_NAME.sh'
 	echo 'asan tsan          the tests under the address, undefined, leak and thread sanitizers'
 	echo 'lint               format, static analysis, exported symbols, sizes'
 	echo 'bench-NAME         builds and runs one of: $(notdir $(BENCHES))'
 	echo 'check-debian13     the tests in a Debian 13 chroot, against mbed TLS 3.6'
+	echo 'check-python       the tests of the Python module'
 	echo 'deps               installs the Debian packages that are missing'
 	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
 	echo 'clean              removes $(BUILD)'
@@ -82,7 +93,8 @@ $(BUILD)/obj/%.o: %.c $(FLAGS) | $(BUILD)/gen/mbed_errors.h
 	echo '  CC    $<'
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(EXAMPLE_SRC) $(TEST_SRC) $(BENCH_SRC) $(BENCH_COMMON)))
+-include $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(SHIM_SRC) $(BINDING_SRC) $(EXAMPLE_SRC) $(TEST_SRC) $(BENCH_SRC) \
+	$(BENCH_COMMON)))
 
 define FLAGS_TEXT
 $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)
@@ -99,7 +111,7 @@ $(FLAGS): FORCE
 
 $(SOURCES): FORCE
 	mkdir -p $(@D)
-	echo '$(LIB_SRC) $(EXAMPLE_SRC) $(TEST_SRC)' >$@.new
+	echo '$(LIB_SRC) $(SHIM_SRC) $(BINDING_SRC) $(EXAMPLE_SRC) $(TEST_SRC)' >$@.new
 	$(update)
 
 MBED_ERROR = static const struct mbed_error { int code; const char *name; }
@@ -129,6 +141,11 @@ $(SHARED): $(BUILD)/obj/libdtls.o
 	$(CC) -shared -Wl,-soname,$(SONAME),-Bsymbolic-functions $(if $(SANITIZE),,-Wl,-z,defs) $(ALL_LDFLAGS) -o $@ $< \
 		$(MBEDTLS_LIBS)
 
+$(SHIM): $(SHIM_OBJ) $(SOURCES)
+	mkdir -p $(@D) && rm -f $@
+	echo '  AR    $@'
+	$(AR) rcs $@ $(SHIM_OBJ)
+
 $(SHARED_LINKS): $(SHARED)
 	ln -sf $(<F) $@
 
@@ -147,7 +164,7 @@ endef
 $(foreach source,$(PROGRAM_SRC) $(API_SRC),$(eval $(call program_rule,$(source))))
 
 # The tests and benchmarks see the internals of the library and the programs, so they link their objects.
-$(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(LIB_OBJ) $(MODULES) $(SOURCES)
+$(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(LIB_OBJ) $(SHIM_OBJ) $(MODULES) $(SOURCES)
 	mkdir -p $(@D)
 	echo '  LINK  $@'
 	$(link) $$(pkg-config --libs check)
@@ -155,6 +172,30 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/bench_%.o $(call objects,
 	mkdir -p $(@D)
 	echo '  LINK  $@'
 	$(link)
+
+# ---- Python
+
+PYTHON_INCLUDE = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+
+# -isystem keeps our warnings to our own code; the tables of types hold functions as void *, which is not ISO C.
+$(BUILD)/obj/ssl_shim/python/%.o: ssl_shim/python/%.c $(FLAGS) $(BUILD)/gen/python
+	mkdir -p $(@D)
+	echo '  CC    $<'
+	$(CC) $(ALL_CPPFLAGS) -isystem $(PYTHON_INCLUDE) $(ALL_CFLAGS) -Wno-pedantic -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/python: FORCE
+	mkdir -p $(@D)
+	echo '$(PYTHON_INCLUDE)' >$@.new
+	$(update)
+
+# The libraries are linked in, and hidden: nothing clashes with what another module brings along.
+$(EXTENSION): $(call objects,$(BINDING_SRC)) $(SHIM) $(STATIC)
+	mkdir -p $(@D)
+	echo '  LINK  $@'
+	$(CC) -shared -Wl,--exclude-libs,ALL $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(MBEDTLS_LIBS)
+
+python: $(EXTENSION)
+	cd ssl_shim/python && cp --parents $(PYTHON_FILES:ssl_shim/python/%=%) $(abspath $(BUILD)/python)
 
 # ---- testing
 
@@ -169,6 +210,10 @@ check-%: deps
 	BUILD=$(BUILD) bash tests/check.sh $*
 check-debian13:
 	bash tests/debian13.sh
+check-python:
+	sh tests/deps.sh check python
+	$(MAKE) --no-print-directory all python
+	BUILD=$(BUILD) BIN=$(BUILD)/bin PYTHON=$(PYTHON) bash tests/python/check.sh
 
 asan: deps
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined TEST_TIMEOUT=180 all tests
@@ -191,9 +236,10 @@ demo: deps
 # ---- installing
 
 install: all
-	install -d $(addprefix $(DESTDIR),$(BINDIR) $(INCLUDEDIR)/dtls $(LIBDIR)/pkgconfig)
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(INCLUDEDIR)/dtls $(INCLUDEDIR)/ssl_shim $(LIBDIR)/pkgconfig)
 	install -m 644 dtls/dtls.h dtls/sim.h $(DESTDIR)$(INCLUDEDIR)/dtls
-	install -m 644 $(STATIC) $(SHARED) $(DESTDIR)$(LIBDIR)
+	install -m 644 ssl_shim/ssl_shim.h $(DESTDIR)$(INCLUDEDIR)/ssl_shim
+	install -m 644 $(STATIC) $(SHIM) $(SHARED) $(DESTDIR)$(LIBDIR)
 	cp -d $(SHARED_LINKS) $(DESTDIR)$(LIBDIR)
 	install $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
@@ -201,8 +247,8 @@ install: all
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) $(DESTDIR)$(LIBDIR)/pkgconfig/dtls.pc
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(STATIC) $(SHARED) $(SHARED_LINKS)))
-	rm -rf $(DESTDIR)$(INCLUDEDIR)/dtls
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(STATIC) $(SHIM) $(SHARED) $(SHARED_LINKS)))
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/dtls $(DESTDIR)$(INCLUDEDIR)/ssl_shim
 
 clean:
 	rm -rf $(BUILD)

@@ -108,7 +108,8 @@ int dtls_context_load_cert_chain(struct dtls_context *ctx, const char *certfile,
 int dtls_context_load_cert_chain_data(
     struct dtls_context *ctx, const void *cert, size_t cert_len, const void *key, size_t key_len)
 {
-	return load_chain(ctx, "", (struct bytes){cert, cert_len}, (struct bytes){key, key_len}, NULL, NULL);
+	return load_chain(
+	    ctx, "", (struct bytes){cert == NULL ? "" : cert, cert_len}, (struct bytes){key, key_len}, NULL, NULL);
 }
 
 int dtls_context_load_cert_chain_for(

@@ -302,6 +302,12 @@ const char *dtls_conn_alpn(const struct dtls_conn *c)
 	return is_open(c) ? mbedtls_ssl_get_alpn_protocol(&c->a->ssl) : NULL;
 }
 
+const struct sockaddr *dtls_conn_peer_addr(const struct dtls_conn *c, socklen_t *len)
+{
+	*len = address_len(&c->peer);
+	return *len == 0 ? NULL : &c->peer.any;
+}
+
 const uint8_t *dtls_conn_peer_cert(const struct dtls_conn *c, size_t *len)
 {
 	*len = 0;

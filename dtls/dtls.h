@@ -247,6 +247,8 @@ const char *dtls_conn_cipher(const struct dtls_conn *); /* NULL before the hands
 const char *dtls_conn_version(
     const struct dtls_conn *); /* "DTLSv1.2", "TLSv1.2" or "TLSv1.3"; NULL before it is done */
 const char *dtls_conn_alpn(const struct dtls_conn *); /* NULL: none was agreed on */
+/* Over a datagram socket: the peer's address, also where only a valid cookie told it; NULL while nobody is known. */
+const struct sockaddr *dtls_conn_peer_addr(const struct dtls_conn *, socklen_t *len);
 /* The peer's certificate in DER, or NULL where it sent none. */
 const uint8_t *dtls_conn_peer_cert(const struct dtls_conn *, size_t *len);
 /* The common name in the peer's certificate, what is not printable ASCII as \xHH; NULL where it has none, or where no

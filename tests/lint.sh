@@ -23,7 +23,7 @@ step() {
 }
 
 format() {
-	clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
+	clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}" ssl_shim/*.[ch] ssl_shim/python/*.[ch]
 }
 
 # cppcheck reads no system headers, so that START_TEST is spelled out and the macros of queue(3) are given to it.

@@ -74,7 +74,8 @@
 	X(stream_socket) \
 	X(stream_certificates) \
 	X(stream_1_3) \
-	X(stream_threads)
+	X(stream_threads) \
+	X(ssl_shim)
 /* clang-format on */
 
 #define SUITE_DECLARATION(name) Suite *name##_suite(void);

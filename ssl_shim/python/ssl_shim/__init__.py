@@ -1,0 +1,41 @@
+"""TLS and DTLS with certificates and pre-shared keys, as Python's and MicroPython's ssl modules have it, on mbed TLS."""
+
+from ._ssl_shim import (
+    CERT_NONE,
+    CERT_OPTIONAL,
+    CERT_REQUIRED,
+    MBEDTLS_VERSION,
+    PROTOCOL_DTLS_CLIENT,
+    PROTOCOL_DTLS_SERVER,
+    PROTOCOL_TLS_CLIENT,
+    PROTOCOL_TLS_SERVER,
+    SSLContext,
+    SSLSocket,
+    wrap_socket,
+)
+
+__all__ = [
+    "CERT_NONE",
+    "CERT_OPTIONAL",
+    "CERT_REQUIRED",
+    "MBEDTLS_VERSION",
+    "PROTOCOL_DTLS_CLIENT",
+    "PROTOCOL_DTLS_SERVER",
+    "PROTOCOL_TLS_CLIENT",
+    "PROTOCOL_TLS_SERVER",
+    "SSLContext",
+    "SSLSocket",
+    "wrap_socket",
+]
+
+
+def __getattr__(name):
+    # asyncio is not imported for programs that do not use it.
+    if name == "aio":
+        from importlib import import_module
+
+        try:
+            return import_module(".aio", __name__)
+        except ModuleNotFoundError as error:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from error
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

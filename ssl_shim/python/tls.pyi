@@ -1,0 +1,1 @@
+from ssl_shim import *

@@ -1,0 +1,171 @@
+#include "shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <time.h>
+
+/* Over a transport there is nothing to wait for but time. */
+enum { FIRST_NAP_MS = 1, LONGEST_NAP_MS = 20 };
+
+struct wait {
+	ssize_t want;
+	int64_t stop_at; /* INT64_MAX: never */
+	int due_ms; /* of a retransmission; -1: none */
+	int nap_ms;
+};
+
+int64_t ssl_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+bool ssl_lock(struct ssl_socket *s, struct ssl_error *e)
+{
+	int error = pthread_mutex_lock(&s->lock);
+
+	if (error != 0)
+		ssl_fail_os(e, error, "a callback must not call back into the socket that it is called for");
+	return error == 0;
+}
+
+void ssl_unlock(struct ssl_socket *s)
+{
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool ssl_waits(struct ssl_socket *s)
+{
+	int flags;
+
+	if (!s->over_fd || s->timeout_ms != SSL_TIMEOUT_OF_FD)
+		return s->over_fd && s->timeout_ms != 0;
+	flags = fcntl(s->fd, F_GETFL);
+	return flags >= 0 && (flags & O_NONBLOCK) == 0;
+}
+
+static bool interrupted(struct ssl_socket *s)
+{
+	return s->interrupted != NULL && s->interrupted(s->interrupted_arg);
+}
+
+static int ms_until(int64_t stop_at, int due_ms)
+{
+	int64_t ms = stop_at == INT64_MAX ? -1 : stop_at - ssl_now_ms();
+
+	if (stop_at != INT64_MAX && ms < 0)
+		ms = 0;
+	if (due_ms >= 0 && (ms < 0 || due_ms < ms))
+		ms = due_ms;
+	return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+/* 0, or an errno. */
+static int sleep_or_poll(struct ssl_socket *s, struct wait *w)
+{
+	struct pollfd p = {.fd = s->fd, .events = w->want == DTLS_WANT_WRITE ? POLLOUT : POLLIN};
+	struct timespec nap = {.tv_nsec = w->nap_ms * 1000000L};
+
+	if (s->over_fd)
+		return poll(&p, 1, ms_until(w->stop_at, w->due_ms)) < 0 ? errno : 0;
+	nanosleep(&nap, NULL);
+	w->nap_ms = w->nap_ms < LONGEST_NAP_MS ? w->nap_ms + 1 : LONGEST_NAP_MS;
+	return 0;
+}
+
+/* Called without the lock, but counted as a waiter. 0 to try again. */
+static int wait_for(struct ssl_socket *s, struct wait *w, struct ssl_error *e)
+{
+	int error;
+
+	if (!s->over_fd && interrupted(s))
+		return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
+	error = sleep_or_poll(s, w);
+	if (error != 0 && error != EINTR)
+		return ssl_fail_os(e, error, "cannot wait for the socket");
+	if (error == EINTR && interrupted(s))
+		return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
+	if (ssl_now_ms() >= w->stop_at)
+		return ssl_fail(e, SSL_KIND_TIMEOUT, "timed out");
+	return 0;
+}
+
+/* A stream that was never connected would fail for good. One that still connects shows no event. */
+static bool is_unconnected(struct ssl_socket *s)
+{
+	struct sockaddr_storage any;
+	socklen_t len = sizeof(any);
+	struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+
+	if (!s->over_fd || dtls_conn_version(s->conn) != NULL ||
+	    getpeername(s->fd, (struct sockaddr *)&any, &len) == 0 || errno != ENOTCONN)
+		return false;
+	if (!s->stream)
+		return !s->server;
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP) != 0 && (p.revents & POLLERR) == 0;
+}
+
+static ssize_t attempt(struct ssl_socket *s, struct ssl_job *job, struct ssl_error *e)
+{
+	ssize_t status;
+
+	s->needs = 0;
+	if (s->conn == NULL)
+		return ssl_fail_os(e, EBADF, "the socket was closed on this side");
+	if (is_unconnected(s))
+		return ssl_fail_os(e, ENOTCONN, "connect() the socket to the server first");
+	status = s->awaits_hello ? ssl_pass_gate(s, e) : DTLS_OK;
+	if (status == DTLS_OK)
+		status = job->step(s, job, e);
+	if (status == DTLS_WANT_READ && s->send_errno != 0) {
+		s->failed = true;
+		return ssl_fail_os(e, s->send_errno, "the transport cannot send");
+	}
+	if (job->reads && status == DTLS_WANT_WRITE)
+		s->needs = POLL_WRITE;
+	if (job->writes && status == DTLS_WANT_READ)
+		s->needs = POLL_READ;
+	return status;
+}
+
+static void forget_waiter(struct ssl_socket *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (--s->waiters == 0)
+		pthread_cond_broadcast(&s->waited);
+	pthread_mutex_unlock(&s->lock);
+}
+
+ssize_t ssl_run(struct ssl_socket *s, struct ssl_job *job, struct ssl_error *e)
+{
+	struct wait w = {.nap_ms = FIRST_NAP_MS};
+	ssize_t status;
+
+	for (;;) {
+		if (!ssl_lock(s, e))
+			return SSL_FAILED;
+		if (w.stop_at == 0)
+			w.stop_at = s->timeout_ms > 0 ? ssl_now_ms() + s->timeout_ms : INT64_MAX;
+		status = attempt(s, job, e);
+		if (status != DTLS_WANT_READ && status != DTLS_WANT_WRITE) {
+			ssl_unlock(s);
+			return status;
+		}
+		if (!job->waits && !ssl_waits(s)) {
+			ssl_unlock(s);
+			return SSL_WOULD_BLOCK;
+		}
+		w.want = status;
+		w.due_ms = dtls_conn_timeout(s->conn);
+		s->waiters++;
+		ssl_unlock(s);
+		status = wait_for(s, &w, e);
+		forget_waiter(s);
+		if (status != 0)
+			return status;
+	}
+}
