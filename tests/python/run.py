@@ -1,4 +1,4 @@
-"""run.py FILE [NAME]...: runs the tests of a file, or those whose name has a NAME in it; a line each, then the counts."""
+"""run.py FILE [NAME]...: runs the tests of a file, or those whose name has a NAME in it: a line each, then counts."""
 
 import faulthandler
 import os
