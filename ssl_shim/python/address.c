@@ -39,8 +39,11 @@ PyObject *address_of_peer(PyObject *self, PyObject *ignored)
 	(void)ignored;
 	if (answer != NULL || !PyErr_ExceptionMatches(PyExc_OSError))
 		return answer;
-	Py_BEGIN_ALLOW_THREADS len = ssl_socket_peer_address(s->face, &address);
-	Py_END_ALLOW_THREADS if (len == 0) return NULL;
+	Py_BEGIN_ALLOW_THREADS
+	len = ssl_socket_peer_address(s->face, &address);
+	Py_END_ALLOW_THREADS
+	if (len == 0)
+		return NULL;
 	PyErr_Clear();
 	return as_tuple(&address);
 }

@@ -110,9 +110,11 @@ static PyObject *load_cert_chain(PyObject *self, PyObject *args, PyObject *kwarg
 		return NULL;
 	held = password_from(given, &password);
 	if (!PyErr_Occurred() && source_from(keyfile, "keyfile", &key) && source_from(certfile, "certfile", &cert)) {
-		Py_BEGIN_ALLOW_THREADS status =
-		    ssl_context_load_cert_chain(as_context(self)->face, &cert.source, &key.source, password, &e);
-		Py_END_ALLOW_THREADS if (status != 0) error_raise(&e);
+		Py_BEGIN_ALLOW_THREADS
+		status = ssl_context_load_cert_chain(as_context(self)->face, &cert.source, &key.source, password, &e);
+		Py_END_ALLOW_THREADS
+		if (status != 0)
+			error_raise(&e);
 	}
 	source_free(&cert);
 	source_free(&key);
@@ -143,8 +145,10 @@ static int add_trust(ContextObject *self, const struct source *s, struct ssl_err
 
 	if (s->source.path == NULL && s->source.data.at == NULL)
 		return 0;
-	Py_BEGIN_ALLOW_THREADS status = ssl_context_load_verify_locations(self->face, &s->source, e);
-	Py_END_ALLOW_THREADS return status;
+	Py_BEGIN_ALLOW_THREADS
+	status = ssl_context_load_verify_locations(self->face, &s->source, e);
+	Py_END_ALLOW_THREADS
+	return status;
 }
 
 static PyObject *load_verify_locations(PyObject *self, PyObject *args, PyObject *kwargs)

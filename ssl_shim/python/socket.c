@@ -166,8 +166,10 @@ static PyObject *setblocking(PyObject *self, PyObject *flag)
 			return NULL;
 		Py_DECREF(done);
 	}
-	Py_BEGIN_ALLOW_THREADS ssl_socket_set_timeout(s->face, blocks ? -1 : 0);
-	Py_END_ALLOW_THREADS return none();
+	Py_BEGIN_ALLOW_THREADS
+	ssl_socket_set_timeout(s->face, blocks ? -1 : 0);
+	Py_END_ALLOW_THREADS
+	return none();
 }
 
 static PyObject *settimeout(PyObject *self, PyObject *value)
@@ -185,8 +187,10 @@ static PyObject *settimeout(PyObject *self, PyObject *value)
 		}
 		ms = (int64_t)(seconds * 1000 + (seconds > 0 ? 0.999 : 0));
 	}
-	Py_BEGIN_ALLOW_THREADS ssl_socket_set_timeout(as_socket(self)->face, ms);
-	Py_END_ALLOW_THREADS return none();
+	Py_BEGIN_ALLOW_THREADS
+	ssl_socket_set_timeout(as_socket(self)->face, ms);
+	Py_END_ALLOW_THREADS
+	return none();
 }
 
 static PyObject *gettimeout(PyObject *self, PyObject *ignored)
@@ -194,8 +198,10 @@ static PyObject *gettimeout(PyObject *self, PyObject *ignored)
 	int64_t ms;
 
 	(void)ignored;
-	Py_BEGIN_ALLOW_THREADS ms = ssl_socket_timeout(as_socket(self)->face);
-	Py_END_ALLOW_THREADS return ms < 0 ? none() : PyFloat_FromDouble((double)ms / 1000);
+	Py_BEGIN_ALLOW_THREADS
+	ms = ssl_socket_timeout(as_socket(self)->face);
+	Py_END_ALLOW_THREADS
+	return ms < 0 ? none() : PyFloat_FromDouble((double)ms / 1000);
 }
 
 static PyObject *timeout(PyObject *self, PyObject *ignored)
@@ -203,8 +209,10 @@ static PyObject *timeout(PyObject *self, PyObject *ignored)
 	int ms;
 
 	(void)ignored;
-	Py_BEGIN_ALLOW_THREADS ms = ssl_socket_next_timeout(as_socket(self)->face);
-	Py_END_ALLOW_THREADS return ms < 0 ? none() : PyFloat_FromDouble((double)ms / 1000);
+	Py_BEGIN_ALLOW_THREADS
+	ms = ssl_socket_next_timeout(as_socket(self)->face);
+	Py_END_ALLOW_THREADS
+	return ms < 0 ? none() : PyFloat_FromDouble((double)ms / 1000);
 }
 
 static PyObject *handle_timeout(PyObject *self, PyObject *ignored)
@@ -260,8 +268,10 @@ static PyObject *pending(PyObject *self, PyObject *ignored)
 	size_t n;
 
 	(void)ignored;
-	Py_BEGIN_ALLOW_THREADS n = ssl_socket_pending(as_socket(self)->face);
-	Py_END_ALLOW_THREADS return PyLong_FromSize_t(n);
+	Py_BEGIN_ALLOW_THREADS
+	n = ssl_socket_pending(as_socket(self)->face);
+	Py_END_ALLOW_THREADS
+	return PyLong_FromSize_t(n);
 }
 
 static PyObject *cipher(PyObject *self, PyObject *ignored)
@@ -269,10 +279,11 @@ static PyObject *cipher(PyObject *self, PyObject *ignored)
 	const char *name, *version_name;
 
 	(void)ignored;
-	Py_BEGIN_ALLOW_THREADS name = ssl_socket_cipher(as_socket(self)->face);
+	Py_BEGIN_ALLOW_THREADS
+	name = ssl_socket_cipher(as_socket(self)->face);
 	version_name = ssl_socket_version(as_socket(self)->face);
-	Py_END_ALLOW_THREADS return name == NULL || version_name == NULL ? none()
-									 : Py_BuildValue("(ss)", name, version_name);
+	Py_END_ALLOW_THREADS
+	return name == NULL || version_name == NULL ? none() : Py_BuildValue("(ss)", name, version_name);
 }
 
 static PyObject *version(PyObject *self, PyObject *ignored)
@@ -280,8 +291,10 @@ static PyObject *version(PyObject *self, PyObject *ignored)
 	const char *name;
 
 	(void)ignored;
-	Py_BEGIN_ALLOW_THREADS name = ssl_socket_version(as_socket(self)->face);
-	Py_END_ALLOW_THREADS return name == NULL ? none() : PyUnicode_FromString(name);
+	Py_BEGIN_ALLOW_THREADS
+	name = ssl_socket_version(as_socket(self)->face);
+	Py_END_ALLOW_THREADS
+	return name == NULL ? none() : PyUnicode_FromString(name);
 }
 
 static PyObject *selected_alpn_protocol(PyObject *self, PyObject *ignored)
@@ -290,8 +303,10 @@ static PyObject *selected_alpn_protocol(PyObject *self, PyObject *ignored)
 	char *name;
 
 	(void)ignored;
-	Py_BEGIN_ALLOW_THREADS name = ssl_socket_selected_alpn_protocol(as_socket(self)->face);
-	Py_END_ALLOW_THREADS text = name == NULL ? none() : PyUnicode_FromString(name);
+	Py_BEGIN_ALLOW_THREADS
+	name = ssl_socket_selected_alpn_protocol(as_socket(self)->face);
+	Py_END_ALLOW_THREADS
+	text = name == NULL ? none() : PyUnicode_FromString(name);
 	free(name);
 	return text;
 }
@@ -317,8 +332,10 @@ static PyObject *getpeercert(PyObject *self, PyObject *args, PyObject *kwargs)
 		PyErr_SetString(PyExc_NotImplementedError, "only getpeercert(True), the certificate's DER");
 		return NULL;
 	}
-	Py_BEGIN_ALLOW_THREADS der = ssl_socket_getpeercert(as_socket(self)->face, &len);
-	Py_END_ALLOW_THREADS return bytes_of(der, len);
+	Py_BEGIN_ALLOW_THREADS
+	der = ssl_socket_getpeercert(as_socket(self)->face, &len);
+	Py_END_ALLOW_THREADS
+	return bytes_of(der, len);
 }
 
 static PyObject *get_psk_identity(PyObject *self, void *closure)
@@ -327,8 +344,10 @@ static PyObject *get_psk_identity(PyObject *self, void *closure)
 	size_t len;
 
 	(void)closure;
-	Py_BEGIN_ALLOW_THREADS identity = ssl_socket_psk_identity(as_socket(self)->face, &len);
-	Py_END_ALLOW_THREADS return bytes_of(identity, len);
+	Py_BEGIN_ALLOW_THREADS
+	identity = ssl_socket_psk_identity(as_socket(self)->face, &len);
+	Py_END_ALLOW_THREADS
+	return bytes_of(identity, len);
 }
 
 static PyObject *fileno_of(PyObject *self, PyObject *ignored)
@@ -339,8 +358,10 @@ static PyObject *fileno_of(PyObject *self, PyObject *ignored)
 	(void)ignored;
 	if (!s->over_fd && !s->ended && has_attribute(s->sock, "fileno"))
 		return method_call(s->sock, "fileno", NULL, NULL);
-	Py_BEGIN_ALLOW_THREADS fd = ssl_socket_fileno(s->face);
-	Py_END_ALLOW_THREADS return PyLong_FromLong(fd);
+	Py_BEGIN_ALLOW_THREADS
+	fd = ssl_socket_fileno(s->face);
+	Py_END_ALLOW_THREADS
+	return PyLong_FromLong(fd);
 }
 
 static PyObject *iterate(PyObject *self)
