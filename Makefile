@@ -14,7 +14,8 @@ WERROR = -Werror
 TEST_TIMEOUT = 60
 # Set by `make asan` and `make tsan`: a list for -fsanitize=.
 SANITIZE =
-# For `make python`: the interpreter, whose headers are used; it runs with this and with every later one.
+# The interpreter whose headers `make python` uses: the module runs with this and with every later one. Empty: `make install`
+# leaves the module out.
 PYTHON = python3
 
 SONAME = libdtls.so.$(firstword $(subst ., ,$(VERSION)))
@@ -36,8 +37,9 @@ MODULE_SRC = $(filter-out $(API_SRC) $(PROGRAM_SRC),$(EXAMPLE_SRC))
 TEST_SRC = $(wildcard tests/*.c)
 SHIM_SRC = $(wildcard ssl_shim/*.c)
 BINDING_SRC = $(wildcard ssl_shim/python/*.c)
-PYTHON_FILES = $(wildcard $(addprefix ssl_shim/python/,*.pyi tls.py ussl.py ssl_shim/*.py ssl_shim/*.pyi)) \
-	ssl_shim/python/ssl_shim/py.typed
+PYTHON_ALIASES = tls.py tls.pyi ussl.py ussl.pyi
+PYTHON_FILES = $(addprefix ssl_shim/python/,$(PYTHON_ALIASES) ssl_shim/py.typed) \
+	$(wildcard ssl_shim/python/ssl_shim/*.py ssl_shim/python/ssl_shim/*.pyi)
 BENCH_SRC = $(wildcard tests/bench/bench_*.c)
 BENCH_COMMON = $(filter-out $(BENCH_SRC),$(wildcard tests/bench/*.c))
 
@@ -66,7 +68,7 @@ ifndef V
 endif
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 check-python install uninstall clean FORCE
+.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 check-python bench-python install install-python uninstall clean FORCE
 
 all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(SHIM) $(PROGRAMS) $(API_PROGRAMS)
 tests: $(BUILD)/tests/run
@@ -83,7 +85,7 @@ help:
 	echo 'check-debian13     the tests in a Debian 13 chroot, against mbed TLS 3.6'
 	echo 'check-python       the tests of the Python module'
 	echo 'deps               installs the Debian packages that are missing'
-	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
+	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR); PYTHON= without the Python module'
 	echo 'clean              removes $(BUILD)'
 
 # ---- compiling
@@ -176,6 +178,9 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/bench_%.o $(call objects,
 # ---- Python
 
 PYTHON_INCLUDE = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+# Where the interpreter looks for modules; below another PREFIX where it would look if it were installed there.
+PYTHONDIR = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("platlib") if "$(PREFIX)" == "/usr/local" \
+	else sysconfig.get_path("platlib", "posix_prefix", {"platbase": "$(PREFIX)"}))')
 
 # -isystem keeps our warnings to our own code; the tables of types hold functions as void *, which is not ISO C.
 $(BUILD)/obj/ssl_shim/python/%.o: ssl_shim/python/%.c $(FLAGS) $(BUILD)/gen/python
@@ -185,6 +190,8 @@ $(BUILD)/obj/ssl_shim/python/%.o: ssl_shim/python/%.c $(FLAGS) $(BUILD)/gen/pyth
 
 $(BUILD)/gen/python: FORCE
 	mkdir -p $(@D)
+	[ -e '$(PYTHON_INCLUDE)/Python.h' ] || { echo 'make: $(PYTHON) has no Python.h in $(PYTHON_INCLUDE): install' \
+		'python3-dev, or name another interpreter with PYTHON=' >&2; exit 1; }
 	echo '$(PYTHON_INCLUDE)' >$@.new
 	$(update)
 
@@ -223,32 +230,43 @@ tsan: deps
 	$(BUILD)/tsan/tests/run
 
 lint:
-	sh tests/deps.sh check lint
+	sh tests/deps.sh check python lint
 	$(MAKE) --no-print-directory all
-	BUILD=$(BUILD) CC='$(CC)' bash tests/lint.sh $(ALL_CPPFLAGS)
+	BUILD=$(BUILD) CC='$(CC)' PYTHON_INCLUDE='$(PYTHON_INCLUDE)' bash tests/lint.sh $(ALL_CPPFLAGS)
 
 bench-%: $(BUILD)/bench/%
 	$<
+bench-python: $(BUILD)/bench/python python
+	PYTHONPATH=$(BUILD)/python $(PYTHON) tests/bench/bench_python.py $<
 demo: deps
 	$(MAKE) --no-print-directory all
 	BIN=$(BUILD)/bin bash examples/demo.sh
 
 # ---- installing
 
-install: all
+pc = sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|'
+PC_DIR = $(DESTDIR)$(LIBDIR)/pkgconfig
+
+install: all $(if $(PYTHON),install-python)
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(INCLUDEDIR)/dtls $(INCLUDEDIR)/ssl_shim $(LIBDIR)/pkgconfig)
 	install -m 644 dtls/dtls.h dtls/sim.h $(DESTDIR)$(INCLUDEDIR)/dtls
 	install -m 644 ssl_shim/ssl_shim.h $(DESTDIR)$(INCLUDEDIR)/ssl_shim
 	install -m 644 $(STATIC) $(SHIM) $(SHARED) $(DESTDIR)$(LIBDIR)
 	cp -d $(SHARED_LINKS) $(DESTDIR)$(LIBDIR)
 	install $(PROGRAMS) $(DESTDIR)$(BINDIR)
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
-		dtls/dtls.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/dtls.pc
+	$(pc) dtls/dtls.pc.in >$(PC_DIR)/dtls.pc
+	$(pc) ssl_shim/ssl_shim.pc.in >$(PC_DIR)/ssl_shim.pc
+
+install-python: python
+	install -d $(DESTDIR)$(PYTHONDIR)/ssl_shim
+	install -m 644 $(addprefix $(BUILD)/python/,$(PYTHON_ALIASES)) $(DESTDIR)$(PYTHONDIR)
+	install -m 644 $(BUILD)/python/ssl_shim/*.* $(DESTDIR)$(PYTHONDIR)/ssl_shim
 
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) $(DESTDIR)$(LIBDIR)/pkgconfig/dtls.pc
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) $(PC_DIR)/dtls.pc $(PC_DIR)/ssl_shim.pc
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(STATIC) $(SHIM) $(SHARED) $(SHARED_LINKS)))
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/dtls $(DESTDIR)$(INCLUDEDIR)/ssl_shim
+	$(if $(PYTHON),rm -rf $(addprefix $(DESTDIR)$(PYTHONDIR)/,ssl_shim $(PYTHON_ALIASES)))
 
 clean:
 	rm -rf $(BUILD)

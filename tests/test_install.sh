@@ -2,21 +2,24 @@
 # What `make install` puts down is complete: a program finds headers and libraries through pkg-config alone.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-need cc make pkg-config
+PYTHON=${PYTHON:-python3}
+need cc make pkg-config "$PYTHON"
 
 export MAKEFLAGS=
 tree=$folder/tree
-dtls_pc() {
-	PKG_CONFIG_SYSROOT_DIR=$tree PKG_CONFIG_LIBDIR=$tree/opt/dtls/lib64/pkgconfig pkg-config "$@" dtls
+pc() {
+	PKG_CONFIG_SYSROOT_DIR=$tree PKG_CONFIG_LIBDIR=$tree/opt/dtls/lib64/pkgconfig pkg-config "$@"
 }
 
 install_into() {
-	make --no-print-directory "BUILD=$BUILD" "DESTDIR=$tree" PREFIX=/opt/dtls LIBDIR=/opt/dtls/lib64 "$1"
+	make --no-print-directory "BUILD=$BUILD" "DESTDIR=$tree" PREFIX=/opt/dtls LIBDIR=/opt/dtls/lib64 \
+		"PYTHON=$PYTHON" "$1"
 }
 
 installs() {
 	install_into install
-	for file in lib64/libdtls.a lib64/libdtls.so include/dtls/dtls.h include/dtls/sim.h lib64/pkgconfig/dtls.pc; do
+	for file in lib64/libdtls.a lib64/libdtls.so include/dtls/dtls.h include/dtls/sim.h lib64/pkgconfig/dtls.pc \
+		lib64/libssl_shim.a include/ssl_shim/ssl_shim.h lib64/pkgconfig/ssl_shim.pc; do
 		[[ -s $tree/opt/dtls/$file ]] || fail "$file was not installed"
 	done
 }
@@ -41,18 +44,45 @@ write_program() {
 links_shared() {
 	write_program
 	# shellcheck disable=SC2046 # flags are words
-	cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o "$T/program" "$T/program.c" $(dtls_pc --cflags --libs)
-	equal "$(LD_LIBRARY_PATH=$tree/opt/dtls/lib64 "$T/program")" "$(dtls_pc --modversion)"
+	cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o "$T/program" "$T/program.c" $(pc --cflags --libs dtls)
+	equal "$(LD_LIBRARY_PATH=$tree/opt/dtls/lib64 "$T/program")" "$(pc --modversion dtls)"
 	LD_LIBRARY_PATH=$tree/opt/dtls/lib64 ldd "$T/program" >"$T/ldd"
 	contains "$T/ldd" 'libdtls\.so\.0 => .*/opt/dtls/lib64/'
+}
+
+links_ssl_shim() {
+	cat >"$T/program.c" <<-'C'
+		#include <ssl_shim/ssl_shim.h>
+		#include <stdio.h>
+
+		int main(void)
+		{
+			struct ssl_wrap_args args = SSL_WRAP_ARGS;
+			struct ssl_error error;
+
+			args.psk_ident = ssl_text("sensor-17");
+			return ssl_wrap_socket(0, &args, &error) != NULL || puts(error.text) == EOF;
+		}
+	C
+	# shellcheck disable=SC2046 # flags are words
+	cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o "$T/program" "$T/program.c" $(pc --cflags --libs ssl_shim)
+	equal "$(LD_LIBRARY_PATH=$tree/opt/dtls/lib64 "$T/program" <"$T/program.c")" 'Socket operation on non-socket'
+}
+
+python_imports() {
+	local modules
+	modules=$(find "$tree/opt/dtls/lib" -type d -name site-packages)
+	equal "$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$modules "$PYTHON" -c \
+		'import ssl_shim, tls, ussl; print(ssl_shim.__file__, tls.SSLContext is ussl.SSLContext)')" \
+		"$modules/ssl_shim/__init__.py True"
 }
 
 links_static() {
 	write_program
 	rm -f "$tree"/opt/dtls/lib64/libdtls.so*
 	# shellcheck disable=SC2046 # flags are words
-	cc -std=c11 -o "$T/program" "$T/program.c" $(dtls_pc --cflags --libs --static)
-	equal "$("$T/program")" "$(dtls_pc --modversion)"
+	cc -std=c11 -o "$T/program" "$T/program.c" $(pc --cflags --libs --static dtls)
+	equal "$("$T/program")" "$(pc --modversion dtls)"
 }
 
 uninstalls() {
@@ -64,6 +94,8 @@ uninstalls() {
 [[ -z ${SANITIZE:-} ]] || finish
 t 'make install puts libraries, headers and dtls.pc below DESTDIR' installs
 t 'a program builds and runs with the shared library' links_shared
+t 'a program builds and runs with libssl_shim.a' links_ssl_shim
 t 'a program builds and runs with the static library' links_static
+t 'Python imports what was installed' python_imports
 t 'make uninstall leaves nothing' uninstalls
 finish
