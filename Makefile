@@ -68,7 +68,7 @@ ifndef V
 endif
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 check-python bench-python install install-python uninstall clean FORCE
+.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 bench-python install install-python uninstall clean FORCE
 
 all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(SHIM) $(PROGRAMS) $(API_PROGRAMS)
 tests: $(BUILD)/tests/run
@@ -83,7 +83,6 @@ help:
 	echo 'lint               format, static analysis, exported symbols, sizes'
 	echo 'bench-NAME         builds and runs one of: $(notdir $(BENCHES))'
 	echo 'check-debian13     the tests in a Debian 13 chroot, against mbed TLS 3.6'
-	echo 'check-python       the tests of the Python module'
 	echo 'deps               installs the Debian packages that are missing'
 	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR); PYTHON= without the Python module'
 	echo 'clean              removes $(BUILD)'
@@ -207,24 +206,20 @@ python: $(EXTENSION)
 # ---- testing
 
 deps:
-	sh tests/deps.sh check
+	sh tests/deps.sh check python
 
 check: deps
-	$(MAKE) --no-print-directory all tests
-	BUILD=$(BUILD) bash tests/check.sh
+	$(MAKE) --no-print-directory all tests python
+	BUILD=$(BUILD) PYTHON=$(PYTHON) bash tests/check.sh
 check-%: deps
-	$(MAKE) --no-print-directory all tests
-	BUILD=$(BUILD) bash tests/check.sh $*
+	$(MAKE) --no-print-directory all tests python
+	BUILD=$(BUILD) PYTHON=$(PYTHON) bash tests/check.sh $*
 check-debian13:
 	bash tests/debian13.sh
-check-python:
-	sh tests/deps.sh check python
-	$(MAKE) --no-print-directory all python
-	BUILD=$(BUILD) BIN=$(BUILD)/bin PYTHON=$(PYTHON) bash tests/python/check.sh
 
 asan: deps
-	$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined TEST_TIMEOUT=180 all tests
-	BUILD=$(BUILD)/asan SANITIZE=address,undefined bash tests/check.sh
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined TEST_TIMEOUT=180 all tests python
+	BUILD=$(BUILD)/asan SANITIZE=address,undefined PYTHON=$(PYTHON) bash tests/check.sh
 tsan: deps
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread TEST_TIMEOUT=180 tests
 	$(BUILD)/tsan/tests/run

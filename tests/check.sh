@@ -11,40 +11,66 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:exitcode=99}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:exitcode=99}
 
 passed=0 failed=0 skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 
-# run COMMAND...: shows what it prints, and adds its own last line to ours. One that ends without it has failed.
-run() {
-	local status counts
-	"$@" 2>&1 | tee "$log"
-	status=${PIPESTATUS[0]}
-	if counts=$(tail -n 1 "$log" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'); then
+# count STATUS LOG WHAT: adds a log's last line to our counts. One that ended without it has failed.
+count() {
+	local counts
+	if counts=$(tail -n 1 "$2" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'); then
 		read -r -a counts <<<"$counts"
 		((passed += counts[0], failed += counts[2], skipped += counts[4]))
-		((status == 0 || counts[2] > 0)) && return
+		(($1 == 0 || counts[2] > 0)) && return
 	fi
-	echo "$* ended with status $status"
+	echo "$3 ended with status $1"
 	((failed++))
 }
 
-run_script() {
-	echo "$1"
-	run timeout -k 10 300 bash "$1"
+run_suites() {
+	"$BUILD/tests/run" "$@" 2>&1 | tee "$logs/suites"
+	count "${PIPESTATUS[0]}" "$logs/suites" "$BUILD/tests/run $*"
+}
+
+declare -A running=()
+# What runs in the background does not get the terminal's Ctrl-C.
+trap 'kill "${!running[@]}" 2>/dev/null; wait; exit 130' INT TERM
+
+# Shows what the first script to end has printed.
+end_script() {
+	local pid status script
+	wait -n -p pid "${!running[@]}"
+	status=$?
+	script=${running[$pid]}
+	unset "running[$pid]"
+	echo "$script"
+	cat "$logs/${script##*/}"
+	count "$status" "$logs/${script##*/}" "$script"
+}
+
+# Scripts mostly wait for programs, so that more of them run at once than there are cores.
+run_scripts() {
+	local script
+	for script in "$@"; do
+		((${#running[@]} < 2 * $(nproc))) || end_script
+		timeout -k 10 900 bash "$script" >"$logs/${script##*/}" 2>&1 &
+		running[$!]=$script
+	done
+	while ((${#running[@]} > 0)); do
+		end_script
+	done
 }
 
 if (($# == 0)); then
-	run "$BUILD/tests/run"
-	for script in tests/test_*.sh; do
-		[[ -e $script ]] && run_script "$script"
-	done
+	run_suites
+	run_scripts tests/test_*.sh
 else
-	names=()
+	suites=() scripts=()
 	for name in "$@"; do
-		[[ -e tests/test_$name.sh ]] && run_script "tests/test_$name.sh"
-		[[ -e tests/test_$name.sh && ! -e tests/test_$name.c ]] || names+=("$name")
+		[[ -e tests/test_$name.sh ]] && scripts+=("tests/test_$name.sh")
+		[[ -e tests/test_$name.sh && ! -e tests/test_$name.c ]] || suites+=("$name")
 	done
-	((${#names[@]} == 0)) || run "$BUILD/tests/run" "${names[@]}"
+	run_scripts "${scripts[@]}"
+	((${#suites[@]} == 0)) || run_suites "${suites[@]}"
 fi
 
 echo "$SECONDS s in all"

@@ -23,7 +23,7 @@ mirror() {
 make_chroot() {
 	local packages
 	sh tests/deps.sh debian13
-	packages=$(sh tests/deps.sh --list check)
+	packages=$(sh tests/deps.sh --list check python)
 	rm -rf --one-file-system "$root"
 	mkdir -p "$root"
 	echo "check-debian13: making a Debian 13 in $root"
