@@ -76,6 +76,7 @@ struct association {
 	size_t unsent_len;
 	unsigned receives_left; /* from a stream, in this call */
 	bool at_end; /* of the stream */
+	bool reset; /* it was, as a send of the handshake found */
 	int deaf_errno; /* the peer reads no more, but what it sent is still to be read; or 0 */
 	bool closing; /* a stream: close_notify was written, maybe not yet sent */
 };

@@ -266,6 +266,16 @@ size_t dtls_conn_pending(const struct dtls_conn *c)
 	return c->a == NULL ? 0 : association_pending(c->a);
 }
 
+static bool is_open(const struct dtls_conn *c)
+{
+	return c->a != NULL && c->a->state == ASSOCIATION_OPEN;
+}
+
+int dtls_conn_has_input(const struct dtls_conn *c)
+{
+	return is_open(c) && association_has_input(c->a);
+}
+
 /* The association's cause is the more specific one; a refused call is mentioned only while nothing is final. */
 static bool association_tells(const struct dtls_conn *c)
 {
@@ -280,11 +290,6 @@ const char *dtls_conn_error(const struct dtls_conn *c)
 int dtls_conn_error_code(const struct dtls_conn *c)
 {
 	return association_tells(c) ? c->a->code : c->code;
-}
-
-static bool is_open(const struct dtls_conn *c)
-{
-	return c->a != NULL && c->a->state == ASSOCIATION_OPEN;
 }
 
 const char *dtls_conn_cipher(const struct dtls_conn *c)

@@ -166,7 +166,10 @@ int dtls_context_set_handshake_timeout(struct dtls_context *, int min_ms, int ma
 /* Bytes of UDP payload that a record or a flight may fill; 256..16384, default 1200. */
 int dtls_context_set_mtu(struct dtls_context *, size_t mtu);
 /* FIXED is the schedule above, exactly. ADAPTIVE, the default: once this handshake has measured a round trip, the next
- * flight's first timer is 1.5 times that (RFC 9147, 5.8.2), not below 50 ms, not above min_ms, and doubling as ever. */
+ * flight's first timer is 1.5 times that (RFC 9147, 5.8.2), not below 50 ms, not above min_ms, and doubling as ever. It
+ * measures a flight that was not resent, and a ClientHello that its answer names (RFC 6347, 4.2.1), resent or not; and
+ * where such a shorter timer has fired, so that the peer may answer twice, what the peer repeats within a round trip of
+ * the next flight does not make that one leave again. */
 enum dtls_retransmit { DTLS_RETRANSMIT_ADAPTIVE, DTLS_RETRANSMIT_FIXED };
 int dtls_context_set_retransmit(struct dtls_context *, enum dtls_retransmit how);
 /* Spreads each retransmission timer by up to plus or minus percent, 0..50, so that a fleet does not march in step.
@@ -241,6 +244,8 @@ int dtls_conn_handle_timeout(struct dtls_conn *);
 size_t dtls_conn_max_payload(const struct dtls_conn *);
 /* Bytes of a received message that read() returns without asking the transport. */
 size_t dtls_conn_pending(const struct dtls_conn *);
+/* 1: more came in one datagram than was read so far, and a read need not ask the transport; otherwise 0. */
+int dtls_conn_has_input(const struct dtls_conn *);
 const char *dtls_conn_error(const struct dtls_conn *); /* the first cause of failure, "" before; valid until freed */
 int dtls_conn_error_code(const struct dtls_conn *); /* its mbed TLS code, or -errno; 0 when there is neither */
 const char *dtls_conn_cipher(const struct dtls_conn *); /* NULL before the handshake is done */
@@ -297,6 +302,9 @@ void dtls_endpoint_free(struct dtls_endpoint *); /* silent: nothing is sent; eve
  * begin again. */
 int dtls_endpoint_close_identity(struct dtls_endpoint *, const void *identity, size_t len);
 const char *dtls_endpoint_error(const struct dtls_endpoint *);
+int dtls_endpoint_error_code(const struct dtls_endpoint *); /* -errno, or 0 */
+/* Within a callback of a handshake: the generation of the peer that it is called for. Otherwise 0. */
+uint64_t dtls_endpoint_handshaking(const struct dtls_endpoint *);
 
 /* recvfrom(2) with a peer for the address: takes datagrams, consumes handshakes, returns the next event.
  *   > 0              length of the message in buf; *peer sent it
@@ -334,6 +342,7 @@ void *dtls_peer_data(const struct dtls_peer *);
 const struct sockaddr *dtls_peer_addr(const struct dtls_peer *, socklen_t *len);
 const uint8_t *dtls_peer_psk_identity(const struct dtls_peer *, size_t *len);
 const char *dtls_peer_error(const struct dtls_peer *);
+int dtls_peer_error_code(const struct dtls_peer *); /* as dtls_conn_error_code() */
 size_t dtls_peer_max_payload(const struct dtls_peer *);
 const char *dtls_peer_cipher(const struct dtls_peer *);
 const char *dtls_peer_alpn(const struct dtls_peer *); /* NULL: none was agreed on */

@@ -263,6 +263,7 @@ static bool take_datagram(struct dtls_endpoint *ep)
 		ep->stats.datagrams_in++;
 		ep->stats.drop_address++;
 	} else if (n == SOCKET_FAILED) {
+		ep->code = -errno;
 		snprintf(ep->error, sizeof(ep->error), "cannot receive: %s",
 		    errno != 0 ? strerror(errno) : "the transport failed");
 		ep->failed = true;
@@ -457,6 +458,16 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 const char *dtls_endpoint_error(const struct dtls_endpoint *ep)
 {
 	return ep->error;
+}
+
+int dtls_endpoint_error_code(const struct dtls_endpoint *ep)
+{
+	return ep->code;
+}
+
+uint64_t dtls_endpoint_handshaking(const struct dtls_endpoint *ep)
+{
+	return ep->handshaking;
 }
 
 int dtls_endpoint_stats(const struct dtls_endpoint *ep, struct dtls_stats *out)

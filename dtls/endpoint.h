@@ -39,6 +39,8 @@ struct dtls_endpoint {
 	unsigned process; /* generation of the process that owns the sessions */
 	bool failed;
 	char error[ERROR_MAX];
+	int code; /* -errno, of what failed */
+	uint64_t handshaking; /* the generation of the peer whose handshake has its turn; or 0 */
 	uint8_t input[RECORD_MAX + 1]; /* one more, to see that a transport has cut a datagram */
 };
 

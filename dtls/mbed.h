@@ -71,6 +71,17 @@ static inline void mbed_conf_versions(mbedtls_ssl_config *conf, bool with_1_3)
 #endif
 }
 
+/* That of alerts before the peer's hello was understood: 2.28 would send 0.0. */
+static inline void mbed_set_first_version(mbedtls_ssl_context *ssl)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	ssl->major_ver = MBEDTLS_SSL_MAJOR_VERSION_3;
+	ssl->minor_ver = MBEDTLS_SSL_MINOR_VERSION_3;
+#else
+	(void)ssl;
+#endif
+}
+
 /* How TLS 1.3 agrees on keys (RFC 8446, 2.2), always with forward secrecy. Of the two only one: a mbed TLS server that
  * takes both asks for the identity of a client that then need not prove it. */
 static inline void mbed_conf_1_3_keys(mbedtls_ssl_config *conf, bool psk)

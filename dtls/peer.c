@@ -155,8 +155,11 @@ static void connected(struct dtls_peer *peer)
 void peer_handshake(struct dtls_peer *peer)
 {
 	struct dtls_endpoint *ep = peer->ep;
-	int status = association_handshake(peer->a);
+	int status;
 
+	ep->handshaking = peer->generation;
+	status = association_handshake(peer->a);
+	ep->handshaking = 0;
 	if (status == DTLS_OK) {
 		connected(peer);
 		return;
@@ -282,6 +285,11 @@ const uint8_t *dtls_peer_psk_identity(const struct dtls_peer *peer, size_t *len)
 const char *dtls_peer_error(const struct dtls_peer *peer)
 {
 	return peer->a->error;
+}
+
+int dtls_peer_error_code(const struct dtls_peer *peer)
+{
+	return peer->a->code;
 }
 
 size_t dtls_peer_max_payload(const struct dtls_peer *peer)

@@ -71,9 +71,12 @@ static int send_bytes(void *arg, const unsigned char *bytes, size_t len)
 		return (int)n;
 	}
 	a->lost_errno = errno;
-	/* A peer that refuses sends an alert and leaves: its reason is still to be read. */
-	if (a->state == ASSOCIATION_HANDSHAKE && is_gone(errno))
+	/* A peer that refuses sends an alert and leaves: its reason is still to be read. A reset that a send was told of
+	 * looks to who reads like the end. */
+	if (a->state == ASSOCIATION_HANDSHAKE && is_gone(errno)) {
+		a->reset |= errno == ECONNRESET;
 		return (int)len;
+	}
 	a->broken = "send";
 	return MBEDTLS_ERR_NET_SEND_FAILED;
 }
@@ -90,6 +93,11 @@ static int recv_bytes(void *arg, unsigned char *buf, size_t len)
 	if (n == DTLS_WANT_READ)
 		return MBEDTLS_ERR_SSL_WANT_READ;
 	a->at_end = n == 0;
+	if (n == 0 && a->reset && a->state == ASSOCIATION_HANDSHAKE) {
+		a->lost_errno = ECONNRESET;
+		a->broken = "send";
+		return MBEDTLS_ERR_NET_RECV_FAILED;
+	}
 	if (n >= 0) {
 		note_received(a, buf, (size_t)n);
 		return (int)n;
@@ -102,6 +110,7 @@ static int recv_bytes(void *arg, unsigned char *buf, size_t len)
 static void stream_attach(struct association *a)
 {
 	mbedtls_ssl_set_bio(&a->ssl, a, send_bytes, recv_bytes, NULL);
+	mbed_set_first_version(&a->ssl);
 }
 
 /* ---- the handshake ---- */

@@ -2,6 +2,7 @@
 #include "suites.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
 
 /* ---- one client, start to end */
@@ -49,6 +50,7 @@ START_TEST(endpoint_tells_about_its_peer)
 	ck_assert_str_eq(dtls_peer_cipher(peer), dtls_conn_cipher(c->conn));
 	ck_assert_uint_eq(dtls_peer_max_payload(peer), dtls_conn_max_payload(c->conn));
 	ck_assert_str_eq(dtls_peer_error(peer), "");
+	ck_assert_int_eq(dtls_peer_error_code(peer), 0);
 	ck_assert_uint_ne(dtls_peer_generation(peer), 0);
 	ck_assert_ptr_null(dtls_peer_data(peer));
 	dtls_peer_set_data(peer, &addr);
@@ -277,7 +279,7 @@ START_TEST(endpoint_failed_handshake_has_no_data_and_a_cause)
 	struct net *n = net_new(1, NULL);
 	struct dtls_context *wrong = net_client_context(n, NET_IDENTITY, "wrong-wrong-1234");
 	struct dtls_peer *peer;
-	char buf[64];
+	char buf[64], name[128];
 
 	client_new(n, 2, 40000, wrong);
 	net_run(n, 90);
@@ -287,9 +289,84 @@ START_TEST(endpoint_failed_handshake_has_no_data_and_a_cause)
 	ck_assert_int_eq(dtls_peer_reason(peer), DTLS_REASON_HANDSHAKE);
 	ck_assert_msg(strstr(dtls_peer_error(peer), "10.0.0.2:40000") != NULL, "%s", dtls_peer_error(peer));
 	ck_assert_msg(strstr(dtls_peer_error(peer), NET_IDENTITY) != NULL, "%s", dtls_peer_error(peer));
+	ck_assert_int_lt(dtls_peer_error_code(peer), 0);
+	ck_assert_ptr_nonnull(strstr(dtls_peer_error(peer), dtls_error_name(dtls_peer_error_code(peer), name)));
 	ck_assert_uint_eq(n->out_alerts, 1);
 	ck_assert_uint_eq(net_stats(n).handshakes_failed, 1);
 	dtls_context_free(wrong);
+	net_free(n);
+}
+END_TEST
+
+struct asked {
+	struct net *net;
+	uint64_t guest, stranger; /* the first handshake of each */
+};
+
+static ssize_t ask(void *arg, const uint8_t *identity, size_t len, uint8_t *key, size_t key_max)
+{
+	struct asked *asked = arg;
+	bool is_guest = len == strlen("guest") && memcmp(identity, "guest", len) == 0;
+	uint64_t *generation = is_guest ? &asked->guest : &asked->stranger;
+
+	ck_assert_uint_ge(key_max, 16);
+	if (*generation == 0)
+		*generation = dtls_endpoint_handshaking(asked->net->ep);
+	memcpy(key, "the-key-of-guest", 16);
+	return is_guest ? 16 : 0;
+}
+
+START_TEST(endpoint_names_the_handshake_that_a_callback_is_for)
+{
+	struct net *n = net_new(1, NULL);
+	struct asked asked = {.net = n};
+	struct dtls_context *guest = net_client_context(n, "guest", "the-key-of-guest");
+	struct dtls_context *stranger = net_client_context(n, "stranger", "the-key-of-guest");
+
+	dtls_context_set_psk_lookup(n->server_ctx, ask, &asked);
+	client_new(n, 2, 40000, stranger);
+	client_new(n, 3, 40000, guest);
+	net_run(n, 150);
+	ck_assert_uint_eq(dtls_endpoint_handshaking(n->ep), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct net_event *event = net_event(n, i);
+
+		ck_assert_uint_eq(event->generation, event->what == DTLS_CONNECTED ? asked.guest : asked.stranger);
+	}
+	ck_assert_uint_eq(net_count(n, DTLS_CONNECTED), 1);
+	ck_assert_uint_eq(net_count(n, DTLS_FAIL), 1);
+	dtls_context_free(guest);
+	dtls_context_free(stranger);
+	net_free(n);
+}
+END_TEST
+
+static ssize_t cannot_receive(void *arg, struct sockaddr *from, socklen_t *from_len, void *buf, size_t len)
+{
+	(void)arg, (void)from, (void)from_len, (void)buf, (void)len;
+	errno = ENETDOWN;
+	return DTLS_FAIL;
+}
+
+static ssize_t never_sends(void *arg, const struct sockaddr *to, socklen_t to_len, const void *buf, size_t len)
+{
+	(void)arg, (void)to, (void)to_len, (void)buf, (void)len;
+	return DTLS_FAIL;
+}
+
+START_TEST(endpoint_that_failed_tells_the_errno)
+{
+	struct net *n = net_new(1, NULL);
+	struct dtls_datagrams broken = {never_sends, cannot_receive, NULL};
+	struct dtls_endpoint *ep = dtls_endpoint_new_transport(n->server_ctx, &broken, NULL);
+	struct dtls_peer *peer;
+	char buf[64];
+
+	ck_assert_int_eq(dtls_endpoint_error_code(ep), 0);
+	ck_assert_int_eq(dtls_endpoint_recv(ep, &peer, buf, sizeof(buf)), DTLS_FAIL);
+	ck_assert_ptr_null(peer);
+	ck_assert_int_eq(dtls_endpoint_error_code(ep), -ENETDOWN);
+	dtls_endpoint_free(ep);
 	net_free(n);
 }
 END_TEST
@@ -310,5 +387,7 @@ Suite *endpoint_suite(void)
 	TEST(s, endpoint_events_come_in_order);
 	TEST(s, endpoint_ended_peer_is_valid_until_the_next_call);
 	TEST(s, endpoint_failed_handshake_has_no_data_and_a_cause);
+	TEST(s, endpoint_names_the_handshake_that_a_callback_is_for);
+	TEST(s, endpoint_that_failed_tells_the_errno);
 	return s;
 }

@@ -95,11 +95,13 @@ START_TEST(session_records_of_one_datagram)
 	struct datagram d;
 
 	connect_pair();
+	ck_assert(!dtls_conn_has_input(pair.server.conn));
 	d = joined(messages, 3);
 	pair.server.injected = &d;
 	for (size_t i = 0; i < 3; i++) {
 		ck_assert_int_eq(dtls_conn_read(pair.server.conn, buf, sizeof(buf)), (ssize_t)strlen(messages[i]));
 		ck_assert_mem_eq(buf, messages[i], strlen(messages[i]));
+		ck_assert_int_eq(dtls_conn_has_input(pair.server.conn), i < 2);
 	}
 	ck_assert_int_eq(dtls_conn_read(pair.server.conn, buf, sizeof(buf)), DTLS_WANT_READ);
 	pair_assert_exchange(&pair);

@@ -283,7 +283,8 @@ START_TEST(stream_errors_wrong_key)
 }
 END_TEST
 
-/* A peer that refuses sends its alert and leaves; our next bytes meet a reset, and its reason is still there. */
+/* A peer that refuses sends its alert and leaves; our next bytes meet a reset, and its reason is still there. A peer that
+ * ended and one that reset stay two things where it gave none. */
 START_TEST(stream_errors_alert_behind_a_reset)
 {
 	static const int errors[] = {EPIPE, ECONNRESET};
@@ -303,8 +304,37 @@ START_TEST(stream_errors_alert_behind_a_reset)
 		if (i < 2)
 			assert_failed(&s.client, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE,
 			    "the peer sent the alert 80 internal_error");
-		else
+		else if (errors[i % 2] == EPIPE)
 			assert_failed(&s.client, MBEDTLS_ERR_SSL_CONN_EOF, "the peer ended the connection");
+		else
+			assert_failed(&s.client, -ECONNRESET, "cannot send: Connection reset by peer");
+		streams_close(&s);
+	}
+}
+END_TEST
+
+/* mbed TLS 2.28 does not know a version then. */
+START_TEST(stream_errors_alert_before_a_hello)
+{
+	static const struct {
+		uint8_t bytes[16];
+		size_t len;
+	} no_hellos[] = {
+	    {{RECORD_HANDSHAKE, 3, 1, 0, 4, MESSAGE_SERVER_HELLO, 0, 0, 0}, 9},
+	    {{RECORD_HANDSHAKE, 3, 3, 0, 6, MESSAGE_CLIENT_HELLO, 0, 0, 2, 3, 3}, 11},
+	    {{RECORD_APPLICATION_DATA, 3, 3, 0, 1, 0}, 6},
+	};
+
+	for (size_t i = 0; i < sizeof(no_hellos) / sizeof(*no_hellos); i++) {
+		streams_open(&s);
+		streams_wrap(&s);
+		flow_put(&s.up, no_hellos[i].bytes, no_hellos[i].len);
+		stream_side_step(&s.server);
+		ck_assert_int_eq(s.server.status, DTLS_FAIL);
+		ck_assert_uint_eq(s.down.len, 7);
+		ck_assert_int_eq(s.down.bytes[0], RECORD_ALERT);
+		ck_assert_int_eq(s.down.bytes[1], 3);
+		ck_assert_int_eq(s.down.bytes[2], 3);
 		streams_close(&s);
 	}
 }
@@ -378,6 +408,7 @@ Suite *stream_errors_suite(void)
 	TEST(suite, stream_errors_alert_of_the_handshake);
 	TEST(suite, stream_errors_wrong_key);
 	TEST(suite, stream_errors_alert_behind_a_reset);
+	TEST(suite, stream_errors_alert_before_a_hello);
 	TEST(suite, stream_errors_alert_while_we_write);
 	TEST(suite, stream_errors_close_while_we_write);
 	TEST(suite, stream_errors_forged_record);

@@ -327,6 +327,24 @@ START_TEST(stream_socket_reset)
 }
 END_TEST
 
+/* The client's hello is what meets it: who then reads is told no more of it than that the stream has ended. */
+START_TEST(stream_socket_reset_before_the_hello)
+{
+	struct linger at_once = {.l_onoff = 1};
+	struct two_sides p = tcp_sides(O_NONBLOCK, O_NONBLOCK);
+
+	ck_assert_int_eq(setsockopt(p.server.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	close(p.server.fd);
+	p.server.fd = -1;
+	wait_for(p.client.fd, POLLHUP);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(dtls_conn_handshake(p.client.conn), DTLS_FAIL);
+		ck_assert_int_eq(dtls_conn_error_code(p.client.conn), -ECONNRESET);
+	}
+	two_sides_free(&p);
+}
+END_TEST
+
 /* Without a signal, and with the reason. */
 START_TEST(stream_socket_reset_with_a_reason)
 {
@@ -359,6 +377,7 @@ Suite *stream_socket_suite(void)
 	TEST(suite, stream_socket_refused_while_connecting);
 	TEST(suite, stream_socket_never_connected);
 	TEST(suite, stream_socket_reset);
+	TEST(suite, stream_socket_reset_before_the_hello);
 	TEST(suite, stream_socket_reset_with_a_reason);
 	return suite;
 }
