@@ -34,6 +34,8 @@ static void note_sent(struct association *a, const uint8_t *at, size_t left)
 
 static void note_received_message(struct association *a, const struct record *r, const struct message *m)
 {
+	if (m->type == MESSAGE_SERVER_HELLO && !a->hello_answered)
+		timer_hello_answered(&a->timer, r->seq);
 	a->hello_answered |= m->type == MESSAGE_SERVER_HELLO;
 	a->certificate_asked |= m->type == MESSAGE_CERTIFICATE_REQUEST;
 	if (m->type != MESSAGE_HELLO_VERIFY_REQUEST)
@@ -68,6 +70,8 @@ static int send_datagram(void *arg, const unsigned char *datagram, size_t len)
 	ssize_t sent;
 
 	if (datagram[0] == RECORD_ALERT && (a->quiet || association_has_told(a)))
+		return (int)len;
+	if (datagram[0] != RECORD_ALERT && timer_holds(&a->timer))
 		return (int)len;
 	sent = a->send(a->owner, datagram, len);
 	if (sent == DTLS_WANT_WRITE)

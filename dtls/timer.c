@@ -71,6 +71,7 @@ static void flight_sent(struct timer *t)
 	t->sent = false;
 	if (t->outstanding) {
 		t->resent = true;
+		t->hasty |= first_delay(t) < t->settings->opt.min_ms;
 		t->resends++;
 		++*t->retransmissions;
 		return;
@@ -78,6 +79,7 @@ static void flight_sent(struct timer *t)
 	t->outstanding = true;
 	t->resent = t->heard = false;
 	t->flight_at = now(t);
+	t->hold_until = t->hasty ? t->flight_at + t->rtt_ms : t->flight_at;
 	t->give_up_at = t->flight_at + t->give_up_ms;
 	t->give_up_ms = t->settings->give_up_ms;
 }
@@ -88,6 +90,8 @@ void timer_set(void *arg, uint32_t intermediate_ms, uint32_t final_ms)
 	int64_t delay;
 
 	(void)intermediate_ms; /* a quarter of ours, as it is of mbed TLS's */
+	if (final_ms != 0 && !t->sent && timer_holds(t))
+		return; /* the flight did not leave again, and its timer runs on */
 	t->intermediate_at = t->final_at = INT64_MAX;
 	if (final_ms == 0) {
 		/* mbed TLS cancels when a flight is complete, and also before it resends one. */
@@ -127,6 +131,13 @@ void timer_input_waits(struct timer *t, bool waits)
 void timer_sent(struct timer *t)
 {
 	t->sent = true;
+}
+
+/* RFC 6347, 4.2.4 takes the peer's repeated flight for a sign that ours was lost. But one that comes within a round trip
+ * was sent before ours arrived: once we have resent a flight early, it is the answer to that. */
+bool timer_holds(const struct timer *t)
+{
+	return t->outstanding && !t->fired && now(t) < t->hold_until;
 }
 
 void timer_hello_sent(struct timer *t, uint64_t seq)

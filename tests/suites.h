@@ -27,6 +27,7 @@
 	X(session) \
 	X(handshake) \
 	X(times) \
+	X(adaptive) \
 	X(handshakes) \
 	X(loss) \
 	X(drops) \

@@ -180,7 +180,7 @@ START_TEST(times_round_trip_of_a_repeated_hello)
 }
 END_TEST
 
-/* A repeated flight's answer tells no round trip: it may be the answer to either transmission. */
+/* The round trip of a repeated hello is counted from the one that the answer names, not from the first. */
 START_TEST(times_karn)
 {
 	open_adaptive(20);
