@@ -4,6 +4,7 @@
 
 #include "ssl_shim.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -38,6 +39,7 @@ struct ssl_socket {
 	int64_t timeout_ms;
 	bool (*interrupted)(void *arg);
 	void *interrupted_arg;
+	bool began; /* the handshake */
 	bool failed; /* for good */
 	int send_errno; /* of the transport; the library waits for the peer's reason, which an object need not have */
 	int needs; /* POLL_READ for a write that must read, POLL_WRITE for a read that must write; or 0 */
@@ -46,6 +48,9 @@ struct ssl_socket {
 	uint8_t client_id[CLIENT_ID_MAX];
 	size_t client_id_len;
 	bool awaits_hello;
+	bool nameless; /* it needs an id and has none: every hello is refused */
+	int gate_code; /* why it will never be passed, with the sentence; or 0 */
+	const char *gate_note;
 	uint8_t *hello;
 	size_t hello_len;
 	struct sockaddr_storage peer; /* of an unconnected fd */
@@ -53,6 +58,39 @@ struct ssl_socket {
 
 	uint8_t *ahead; /* read from the library, but not yet by the caller */
 	size_t ahead_at, ahead_len, ahead_size;
+};
+
+struct ssl_server {
+	atomic_uint refs; /* its owner's, and one for each peer */
+	struct ssl_context *ctx;
+	pthread_mutex_t lock; /* held during calls of the library, never while waiting */
+	pthread_cond_t waited;
+	unsigned waiters, receivers;
+	int fd, wake_fd; /* wake_fd is readable while receivers should look again, and for good once it is closed */
+	bool woken;
+	struct dtls_endpoint *endpoint; /* NULL: closed */
+	struct ssl_peer *peers; /* those that live */
+	int64_t timeout_ms;
+	bool (*interrupted)(void *arg);
+	void *interrupted_arg;
+	bool stopped; /* by a callback */
+	struct dtls_stats stats; /* the last ones, once it is closed */
+};
+
+struct ssl_peer {
+	atomic_uint refs; /* while it lives, one is the server's */
+	struct ssl_server *server;
+	struct dtls_peer *peer; /* NULL: ended */
+	struct ssl_peer *next, **back;
+	void *data;
+	uint64_t generation;
+	struct sockaddr_storage address;
+	socklen_t address_len;
+	uint8_t *identity;
+	size_t identity_len;
+	const char *reason; /* of its end */
+	bool failed;
+	struct ssl_error *error; /* NULL where there was no memory for it */
 };
 
 static inline bool ssl_protocol_is_server(int protocol)
@@ -70,6 +108,8 @@ int ssl_fail(struct ssl_error *, enum ssl_kind, const char *format, ...) __attri
 /* A code of mbed TLS, or an errno; the note may be NULL. */
 int ssl_fail_os(struct ssl_error *, int code, const char *note);
 int ssl_fail_memory(struct ssl_error *);
+/* What ended a session, as dtls_conn_error_code() and the like tell it. */
+int ssl_fail_session(int code, int64_t verify_result, const char *sentence, struct ssl_error *);
 /* What made a connection's call return status. */
 int ssl_fail_conn(struct ssl_socket *, int status, struct ssl_error *);
 /* An error of the context's last call, as VALUE. */
@@ -79,13 +119,20 @@ int ssl_fail_context(const struct dtls_context *, struct ssl_error *);
 /* With the lock held. */
 bool ssl_judge(struct ssl_context *, const struct ssl_context_wrap_args *, struct ssl_error *);
 bool ssl_only_psk(struct ssl_context *, const struct ssl_context_wrap_args *);
+/* Where only PSK suites are offered nobody shows a certificate: the library is not asked to demand a CA for that. */
+bool ssl_needs_no_ca(struct ssl_context *, const struct ssl_context_wrap_args *);
 bool ssl_has_credentials(const struct ssl_context *);
+
+/* ---- ssl_shim.c ---- */
+/* A socket of the type that the context's protocol needs. */
+bool ssl_check_fd(const struct ssl_context *, int fd, struct ssl_error *);
 
 /* ---- ssl_transport.c ---- */
 /* Makes the connection; with the context's lock held. */
 bool ssl_attach(struct ssl_socket *, struct dtls_context *, struct ssl_error *);
 /* DTLS_OK, DTLS_WANT_READ, or SSL_FAILED with *final false and the error filled in. */
 int ssl_pass_gate(struct ssl_socket *, struct ssl_error *);
+int ssl_fail_nameless(struct ssl_socket *, struct ssl_error *);
 
 /* ---- ssl_wait.c ---- */
 /* One call of the library, with the lock held: a result from 0 on, a DTLS_WANT_*, or SSL_FAILED with the error. */
@@ -96,15 +143,51 @@ struct ssl_job {
 	size_t len;
 	bool reads, writes; /* the caller's own direction */
 	bool waits; /* whatever the timeout says */
+	bool ends; /* it asks for no handshake */
 	size_t done; /* what counts before the end of the timeout */
 };
 ssize_t ssl_run(struct ssl_socket *, struct ssl_job *, struct ssl_error *);
-bool ssl_lock(struct ssl_socket *, struct ssl_error *); /* false: EDEADLK */
+void ssl_init_lock(pthread_mutex_t *);
+bool ssl_take_lock(pthread_mutex_t *, struct ssl_error *); /* false: EDEADLK */
+bool ssl_lock(struct ssl_socket *, struct ssl_error *);
 void ssl_unlock(struct ssl_socket *);
 int64_t ssl_now_ms(void);
+bool ssl_fd_waits(int fd, int64_t timeout_ms);
 bool ssl_waits(struct ssl_socket *); /* reads and writes do */
+int64_t ssl_stop_at(int64_t timeout_ms); /* INT64_MAX: never */
+/* For poll(2): until the end or the next timer, whichever is first. due_ms: -1 none. */
+int ssl_ms_until(int64_t stop_at, int due_ms);
+/* poll(2): 0, or an errno; EINTR also when time has passed: a signal that came just before was not told of. */
+int ssl_poll(struct pollfd *, nfds_t count, int ms);
+/* What a wait came to, which ended with this errno: 0 to try again. */
+int ssl_after_wait(int error, int64_t stop_at, bool (*interrupted)(void *arg), void *arg, struct ssl_error *);
 
 /* ---- ssl_socket.c ---- */
 struct ssl_socket *ssl_socket_new(struct ssl_context *, const struct ssl_transport *, int fd);
+uint8_t *ssl_copy_bytes(const uint8_t *bytes, size_t len); /* NULL: none, or no memory */
+
+/* ---- ssl_server.c ---- */
+struct ssl_pause { /* of one wait */
+	short events;
+	int due_ms; /* of a timer; -1: none */
+	int64_t stop_at;
+	bool receives;
+};
+/* Called with the lock, which it gives back. 0 to try again. */
+int ssl_server_wait(struct ssl_server *, const struct ssl_pause *, struct ssl_error *);
+void ssl_server_unref(struct ssl_server *);
+/* False within a callback, whose caller holds the lock already. */
+bool ssl_server_look(struct ssl_server *);
+void ssl_server_unlock(struct ssl_server *);
+/* With the lock held: who begins to work has heard that he should; who has changed something tells those that wait. */
+void ssl_server_heard(struct ssl_server *, bool receives);
+void ssl_server_changed(struct ssl_server *);
+void ssl_server_wake(struct ssl_server *);
+
+/* ---- ssl_peer.c: all with the server's lock held ---- */
+struct ssl_peer *ssl_peer_new(struct ssl_server *, struct dtls_peer *); /* NULL: no memory */
+/* Takes it from the server, whose reference goes. */
+void ssl_peer_ended(struct ssl_peer *, const char *reason);
+void ssl_peer_tell_end(struct ssl_peer *, ssize_t status); /* as the library reports it */
 
 #endif

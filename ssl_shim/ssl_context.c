@@ -68,9 +68,38 @@ int ssl_context_protocol(const struct ssl_context *ctx)
 
 /* ---- suites and verification ---- */
 
+/* Nothing could come of it yet, and what it will have may be of either kind. */
+static bool is_undecided(const struct ssl_context *ctx)
+{
+	bool asks = ssl_protocol_is_server(ctx->protocol) || ctx->verify_mode != CERT_NONE;
+
+	return asks && !ctx->names_ciphers && !ssl_has_credentials(ctx) && !ctx->has_ca;
+}
+
+static size_t certificate_ciphers(const char *names[], size_t max)
+{
+	struct dtls_context *any = dtls_context_new(PROTOCOL_TLS_CLIENT);
+	size_t count = 0;
+
+	if (any != NULL) {
+		dtls_context_set_verify_mode(any, CERT_NONE);
+		count = dtls_context_get_ciphers(any, names, max);
+	}
+	dtls_context_free(any);
+	return count;
+}
+
 size_t ssl_context_get_ciphers(struct ssl_context *ctx, const char *names[], size_t max)
 {
-	return dtls_context_get_ciphers(ctx->dtls, names, max);
+	size_t first = 0;
+
+	pthread_mutex_lock(&ctx->lock);
+	if (is_undecided(ctx))
+		first = certificate_ciphers(names, max);
+	pthread_mutex_unlock(&ctx->lock);
+	if (first >= max)
+		return first;
+	return first + dtls_context_get_ciphers(ctx->dtls, names + first, max - first);
 }
 
 int ssl_context_set_ciphers(struct ssl_context *ctx, const char *const names[], size_t count, struct ssl_error *e)

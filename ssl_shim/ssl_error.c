@@ -60,12 +60,19 @@ int ssl_fail_context(const struct dtls_context *ctx, struct ssl_error *e)
 }
 
 /* The text is mbed TLS's list of what is wrong; people get a sentence beside it. */
-static int fail_verify(struct ssl_socket *s, uint32_t flags, struct ssl_error *e)
+static int fail_verify(uint32_t flags, const char *sentence, struct ssl_error *e)
 {
 	clear(e, SSL_KIND_VALUE);
 	mbedtls_x509_crt_verify_info(e->text, sizeof(e->text), "\n", flags);
-	snprintf(e->note, sizeof(e->note), "%s", dtls_conn_error(s->conn));
+	snprintf(e->note, sizeof(e->note), "%s", sentence);
 	return SSL_FAILED;
+}
+
+int ssl_fail_session(int code, int64_t verify_result, const char *sentence, struct ssl_error *e)
+{
+	if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && verify_result > 0)
+		return fail_verify((uint32_t)verify_result, sentence, e);
+	return ssl_fail_os(e, code > SMALLEST_MBED_CODE ? -code : code, sentence);
 }
 
 static int missing_credentials(struct ssl_socket *s, int code, struct ssl_error *e)
@@ -91,16 +98,12 @@ static int without_code(struct ssl_socket *s, int status)
 int ssl_fail_conn(struct ssl_socket *s, int status, struct ssl_error *e)
 {
 	int code = dtls_conn_error_code(s->conn);
-	int64_t flags = dtls_conn_verify_result(s->conn);
 
 	if (status == DTLS_TOO_BIG || code == 0)
 		return ssl_fail_os(e, without_code(s, status), dtls_conn_error(s->conn));
 	s->failed = true;
-	if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && flags > 0)
-		return fail_verify(s, (uint32_t)flags, e);
-	if (code > SMALLEST_MBED_CODE)
-		return ssl_fail_os(e, -code, dtls_conn_error(s->conn));
-	if (s->bare && code != MBEDTLS_ERR_SSL_CONN_EOF && code != MBEDTLS_ERR_SSL_TIMEOUT)
+	if (s->bare && code <= SMALLEST_MBED_CODE && code != MBEDTLS_ERR_SSL_CONN_EOF &&
+	    code != MBEDTLS_ERR_SSL_TIMEOUT)
 		return missing_credentials(s, code, e);
-	return ssl_fail_os(e, code, dtls_conn_error(s->conn));
+	return ssl_fail_session(code, dtls_conn_verify_result(s->conn), dtls_conn_error(s->conn), e);
 }

@@ -38,6 +38,11 @@ bool ssl_only_psk(struct ssl_context *ctx, const struct ssl_context_wrap_args *a
 	return true;
 }
 
+bool ssl_needs_no_ca(struct ssl_context *ctx, const struct ssl_context_wrap_args *args)
+{
+	return ssl_only_psk(ctx, args) && !ctx->has_ca && !ctx->has_verify_callback;
+}
+
 static bool judge_args(struct ssl_context *ctx, const struct ssl_context_wrap_args *args, struct ssl_error *e)
 {
 	const char *name = args->server_hostname;

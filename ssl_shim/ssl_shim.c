@@ -18,7 +18,7 @@ static int type_of(int fd, struct ssl_error *e)
 	return type;
 }
 
-static bool check_fd(const struct ssl_context *ctx, int fd, struct ssl_error *e)
+bool ssl_check_fd(const struct ssl_context *ctx, int fd, struct ssl_error *e)
 {
 	bool stream = ssl_protocol_is_stream(ctx->protocol);
 	int type = type_of(fd, e);
@@ -74,11 +74,10 @@ static struct dtls_context *bare_context(struct ssl_context *ctx)
 	return ctx->bare;
 }
 
-/* Where only PSK suites are offered nobody shows a certificate: the library is not asked to demand a CA for that. */
 static bool attach_as_judged(
     struct ssl_socket *s, struct ssl_context *ctx, const struct ssl_context_wrap_args *args, struct ssl_error *e)
 {
-	bool relaxed = ssl_only_psk(ctx, args) && !ctx->has_ca && !ctx->has_verify_callback, ok;
+	bool relaxed = ssl_needs_no_ca(ctx, args), ok;
 
 	if (relaxed)
 		dtls_context_set_verify_mode(ctx->dtls, CERT_NONE);
@@ -123,7 +122,7 @@ static struct ssl_socket *wrap(struct ssl_context *ctx, const struct ssl_transpo
 	bool ok;
 
 	pthread_mutex_lock(&ctx->lock);
-	ok = ssl_judge(ctx, args, e) && (transport != NULL || check_fd(ctx, fd, e));
+	ok = ssl_judge(ctx, args, e) && (transport != NULL || ssl_check_fd(ctx, fd, e));
 	if (ok) {
 		s = ssl_socket_new(ctx, transport, fd);
 		if (s == NULL)

@@ -16,8 +16,8 @@
  *    failure: nothing can be done now.
  *  - Lengths are bytes, times are milliseconds. A struct ssl_bytes whose at is NULL is Python's None.
  *  - A context judges a setting when it is made, and combinations when it wraps.
- *  - Threads: all calls lock. A socket may be read by one thread and written by another. A callback must not call back
- *    into the socket that it is called for (EDEADLK). */
+ *  - Threads: all calls lock. A socket may be read by one thread and written by another, and so may a server and its
+ *    peers. A callback must not call back into the socket or server that it is called for (EDEADLK). */
 #ifndef SSL_SHIM_H
 #define SSL_SHIM_H
 
@@ -83,7 +83,8 @@ int ssl_context_load_cert_chain(struct ssl_context *, const struct ssl_source *c
     const char *password, struct ssl_error *);
 /* Repeated calls add. */
 int ssl_context_load_verify_locations(struct ssl_context *, const struct ssl_source *ca, struct ssl_error *);
-/* As dtls_context_get_ciphers(). */
+/* As dtls_context_get_ciphers(), but while there are no credentials those of certificates come before those of
+ * pre-shared keys. */
 size_t ssl_context_get_ciphers(struct ssl_context *, const char *names[], size_t max);
 /* OS MBEDTLS_ERR_SSL_BAD_CONFIG: no names, or an unknown one. */
 int ssl_context_set_ciphers(struct ssl_context *, const char *const names[], size_t count, struct ssl_error *);
@@ -181,6 +182,9 @@ ssize_t ssl_socket_readline(struct ssl_socket *, void *buf, size_t len, struct s
 ssize_t ssl_socket_send(struct ssl_socket *, const void *buf, size_t len, struct ssl_error *);
 /* All bytes, where it may wait; otherwise as many as possible. DTLS: as send. */
 ssize_t ssl_socket_write(struct ssl_socket *, const void *buf, size_t len, struct ssl_error *);
+/* Where it may wait: 0 when all bytes were taken, or a failure; the note of TIMEOUT tells how many were. Otherwise as
+ * write. */
+ssize_t ssl_socket_sendall(struct ssl_socket *, const void *buf, size_t len, struct ssl_error *);
 /* Sends close_notify, closes the descriptor. A second call does nothing. */
 int ssl_socket_close(struct ssl_socket *, struct ssl_error *);
 /* The same, but the descriptor stays open, for its owner to close. */
@@ -205,6 +209,82 @@ int ssl_socket_handle_timeout(struct ssl_socket *, struct ssl_error *);
 /* Which of 1 (readable) and 4 (writable) in mask hold now; 8, 16: error, hang-up of the descriptor; 32: closed, or
  * failed for good. After a read that must write, and the reverse, that direction is what counts. */
 int ssl_socket_poll(struct ssl_socket *, int mask, struct ssl_error *);
+
+/* ---- server: many DTLS clients on one UDP socket ------------------------------------------------------------------- */
+struct ssl_server;
+struct ssl_peer; /* one of them; counted */
+
+#define SSL_LIMIT_DEFAULT INT64_MIN
+struct ssl_server_limits { /* those of struct dtls_limits: 1..UINT32_MAX, or the default */
+	int64_t max_peers, max_handshakes, handshake_ms;
+	int64_t idle_ms; /* 0, the default: none is closed for being silent */
+};
+#define SSL_SERVER_LIMITS                                                                                              \
+	{                                                                                                              \
+		SSL_LIMIT_DEFAULT, SSL_LIMIT_DEFAULT, SSL_LIMIT_DEFAULT, SSL_LIMIT_DEFAULT                             \
+	}
+/* Borrows fd, a bound UDP socket, until ssl_server_close() closes it. The context is of PROTOCOL_DTLS_SERVER and has
+ * credentials; what changes in it counts for later handshakes. limits may be NULL. */
+struct ssl_server *ssl_server_new(struct ssl_context *, int fd, const struct ssl_server_limits *, struct ssl_error *);
+/* Ends without a word to the peers, and leaves the descriptor open, where ssl_server_close() was not called. */
+void ssl_server_free(struct ssl_server *);
+/* As those of a socket. */
+void ssl_server_set_interrupted(struct ssl_server *, bool (*interrupted)(void *arg), void *arg);
+void ssl_server_set_timeout(struct ssl_server *, int64_t ms);
+int64_t ssl_server_timeout(struct ssl_server *);
+
+/* The next event: the length of a message, or one of these; SSL_WOULD_BLOCK; SSL_FAILED when the server itself failed,
+ * or was closed. *peer is then NULL, and otherwise a reference of the caller's. 16384 bytes are always enough; a longer
+ * message is EMSGSIZE, and kept. */
+enum {
+	SSL_PEER_CONNECTED = -3,
+	SSL_PEER_CLOSED = -4, /* its session ended */
+	SSL_PEER_FAILED = -5 /* its handshake came to nothing: it was never connected */
+};
+ssize_t ssl_server_recv(struct ssl_server *, struct ssl_peer **peer, void *buf, size_t len, struct ssl_error *);
+/* For callbacks, which run within recv and handle_timeout: the generation of the peer that is asked about... */
+uint64_t ssl_server_handshaking(struct ssl_server *);
+/* ...and that recv must not wait any more: it ends with SSL_KIND_CALLBACK, unless there is an event. */
+void ssl_server_stop(struct ssl_server *);
+/* close_notify to every peer, and no events; closes the descriptor. A second call does nothing. */
+int ssl_server_close(struct ssl_server *, struct ssl_error *);
+/* The same, but the descriptor stays open, for its owner to close. */
+int ssl_server_end(struct ssl_server *, struct ssl_error *);
+/* Ends every session of the identity, and returns how many there were; recv tells their ends. */
+int ssl_server_close_identity(struct ssl_server *, const void *identity, size_t len, struct ssl_error *);
+bool ssl_server_is_closed(struct ssl_server *);
+int ssl_server_fileno(struct ssl_server *); /* -1: closed */
+/* For poll(2): ms until recv or handle_timeout must be called; 0 also while recv has an event at hand, -1: none. */
+int ssl_server_next_timeout(struct ssl_server *);
+int ssl_server_handle_timeout(struct ssl_server *, struct ssl_error *);
+bool ssl_server_unsent(struct ssl_server *); /* datagrams wait for room: poll for output, too, then call recv */
+void ssl_server_stats(struct ssl_server *, struct dtls_stats *); /* once it is closed, the last ones */
+
+struct ssl_peer *ssl_peer_ref(struct ssl_peer *);
+void ssl_peer_free(struct ssl_peer *); /* gives one reference back; the session goes on */
+void ssl_peer_set_data(struct ssl_peer *, void *data);
+void *ssl_peer_data(const struct ssl_peer *);
+uint64_t ssl_peer_generation(const struct ssl_peer *); /* as dtls_peer_generation() */
+/* Both also after its end; what they point to lives as long as the peer. */
+socklen_t ssl_peer_address(const struct ssl_peer *, const struct sockaddr_storage **);
+struct ssl_bytes ssl_peer_psk_identity(const struct ssl_peer *);
+/* NULL while it lives; then "close_notify", "replaced", "idle", "evicted", "revoked", "handshake", "error", or "closed"
+ * on this side. */
+const char *ssl_peer_reason(struct ssl_peer *);
+/* Why it failed, or ended otherwise than by close_notify: what a socket's call would have told, ECONNABORTED where this
+ * side ended it. False: there is no error. */
+bool ssl_peer_error(struct ssl_peer *, struct ssl_error *);
+/* One message in one datagram, sent at once: len, SSL_WOULD_BLOCK where the server does not wait, or SSL_FAILED: EPIPE
+ * once the peer has ended, EMSGSIZE for more than max_payload. */
+ssize_t ssl_peer_send(struct ssl_peer *, const void *buf, size_t len, struct ssl_error *);
+/* close_notify, and no event. A second call does nothing. */
+int ssl_peer_close(struct ssl_peer *, struct ssl_error *);
+/* 0 and NULL once it has ended. alpn and cert are copies for the caller to free(). */
+size_t ssl_peer_max_payload(struct ssl_peer *);
+const char *ssl_peer_cipher(struct ssl_peer *);
+const char *ssl_peer_version(struct ssl_peer *);
+char *ssl_peer_selected_alpn_protocol(struct ssl_peer *);
+uint8_t *ssl_peer_getpeercert(struct ssl_peer *, size_t *len);
 
 #ifdef __cplusplus
 }

@@ -11,15 +11,11 @@ enum { LINGER_MS = 1000 };
 struct ssl_socket *ssl_socket_new(struct ssl_context *ctx, const struct ssl_transport *transport, int fd)
 {
 	struct ssl_socket *s = calloc(1, sizeof(*s));
-	pthread_mutexattr_t checks;
 
 	if (s == NULL)
 		return NULL;
-	pthread_mutexattr_init(&checks);
-	pthread_mutexattr_settype(&checks, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutex_init(&s->lock, &checks);
-	pthread_mutex_init(&s->write_order, &checks);
-	pthread_mutexattr_destroy(&checks);
+	ssl_init_lock(&s->lock);
+	ssl_init_lock(&s->write_order);
 	pthread_cond_init(&s->waited, NULL);
 	s->ctx = ssl_context_ref(ctx);
 	s->fd = fd;
@@ -107,6 +103,8 @@ static void forget(struct ssl_socket *s)
 	s->conn = NULL;
 	wake_waiters(s);
 	dtls_conn_free(conn);
+	if (s->timeout_ms == SSL_TIMEOUT_OF_FD)
+		s->timeout_ms = ssl_waits(s) ? -1 : 0;
 	s->fd = -1;
 }
 
@@ -158,7 +156,7 @@ static ssize_t step_unwrap(struct ssl_socket *s, struct ssl_job *job, struct ssl
 
 int ssl_socket_unwrap(struct ssl_socket *s, struct ssl_error *e)
 {
-	struct ssl_job job = {.step = step_unwrap};
+	struct ssl_job job = {.step = step_unwrap, .ends = true};
 	ssize_t status = ssl_run(s, &job, e);
 
 	if (status != 0)
@@ -253,7 +251,7 @@ char *ssl_socket_selected_alpn_protocol(struct ssl_socket *s)
 	return copy;
 }
 
-static uint8_t *copy_bytes(const uint8_t *bytes, size_t len)
+uint8_t *ssl_copy_bytes(const uint8_t *bytes, size_t len)
 {
 	uint8_t *copy = bytes == NULL ? NULL : malloc(len + 1);
 
@@ -264,7 +262,7 @@ uint8_t *ssl_socket_getpeercert(struct ssl_socket *s, size_t *len)
 {
 	bool locked = look(s);
 	const uint8_t *bytes = s->conn == NULL ? NULL : dtls_conn_peer_cert(s->conn, len);
-	uint8_t *copy = copy_bytes(bytes, bytes == NULL ? 0 : *len);
+	uint8_t *copy = ssl_copy_bytes(bytes, bytes == NULL ? 0 : *len);
 
 	if (locked)
 		ssl_unlock(s);
@@ -275,7 +273,7 @@ uint8_t *ssl_socket_psk_identity(struct ssl_socket *s, size_t *len)
 {
 	bool locked = look(s);
 	const uint8_t *bytes = s->conn == NULL ? NULL : dtls_conn_psk_identity(s->conn, len);
-	uint8_t *copy = copy_bytes(bytes, bytes == NULL ? 0 : *len);
+	uint8_t *copy = ssl_copy_bytes(bytes, bytes == NULL ? 0 : *len);
 
 	if (locked)
 		ssl_unlock(s);
@@ -314,7 +312,7 @@ static int poll_inside(struct ssl_socket *s, int mask, int *ask)
 	*ask = 0;
 	if (s->conn == NULL || s->failed)
 		return POLL_INVALID;
-	if ((mask & POLL_READ) != 0 && pending(s) > 0) {
+	if ((mask & POLL_READ) != 0 && (pending(s) > 0 || dtls_conn_has_input(s->conn))) {
 		*ask = mask & ~POLL_READ;
 		return POLL_READ;
 	}

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <mbedtls/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { LINE_CHUNK = 4096 };
@@ -212,4 +213,18 @@ ssize_t ssl_socket_send(struct ssl_socket *s, const void *buf, size_t len, struc
 ssize_t ssl_socket_write(struct ssl_socket *s, const void *buf, size_t len, struct ssl_error *e)
 {
 	return write_in_order(s, buf, len, s->stream, e);
+}
+
+ssize_t ssl_socket_sendall(struct ssl_socket *s, const void *buf, size_t len, struct ssl_error *e)
+{
+	bool waits = ssl_socket_timeout(s) != 0 && s->over_fd;
+	ssize_t n = ssl_socket_write(s, buf, len, e);
+
+	if (!waits || n < 0)
+		return n;
+	if ((size_t)n == len)
+		return 0;
+	ssl_fail(e, SSL_KIND_TIMEOUT, "timed out");
+	snprintf(e->note, sizeof(e->note), "%zd of %zu bytes were taken: go on with the rest", n, len);
+	return SSL_FAILED;
 }

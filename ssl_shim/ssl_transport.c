@@ -118,6 +118,13 @@ static bool library_reads(const struct ssl_socket *s)
 	return s->over_fd && (s->stream || (s->client_id_len == 0 && (domain == AF_INET || domain == AF_INET6)));
 }
 
+/* The id serves to know a ClientHello by. */
+static void make_nameless(struct ssl_socket *s)
+{
+	s->nameless = true;
+	s->client_id_len = 1;
+}
+
 bool ssl_attach(struct ssl_socket *s, struct dtls_context *dtls, struct ssl_error *e)
 {
 	struct dtls_transport transport = {pass_send, pass_recv, s};
@@ -126,11 +133,9 @@ bool ssl_attach(struct ssl_socket *s, struct dtls_context *dtls, struct ssl_erro
 		s->transport = (struct ssl_transport){fd_send, fd_recv, fd_poll, s};
 	if (library_reads(s)) {
 		s->conn = dtls_wrap_socket(dtls, s->fd);
-	} else if (s->server && !s->stream && s->client_id_len == 0) {
-		ssl_fail_os(e, MBEDTLS_ERR_SSL_BAD_INPUT_DATA,
-		    "a DTLS server over something without an IP address needs client_id, bytes that name the peer");
-		return false;
 	} else {
+		if (s->server && !s->stream && s->client_id_len == 0)
+			make_nameless(s);
 		s->conn = dtls_wrap_transport(dtls, &transport);
 	}
 	if (s->conn == NULL) {
@@ -145,6 +150,20 @@ bool ssl_attach(struct ssl_socket *s, struct dtls_context *dtls, struct ssl_erro
 }
 
 /* ---- a DTLS server with a client id: the first datagram ---- */
+
+static int gate_failed(struct ssl_socket *s, int code, const char *note, struct ssl_error *e)
+{
+	s->failed = true;
+	s->gate_code = code;
+	s->gate_note = note;
+	return ssl_fail_os(e, code, note);
+}
+
+int ssl_fail_nameless(struct ssl_socket *s, struct ssl_error *e)
+{
+	return gate_failed(s, MBEDTLS_ERR_SSL_BAD_INPUT_DATA,
+	    "a DTLS server over something without an IP address needs client_id, bytes that name the peer", e);
+}
 
 static int answered(struct ssl_socket *s, const uint8_t *reply, size_t len, struct ssl_error *e)
 {
@@ -171,23 +190,23 @@ int ssl_pass_gate(struct ssl_socket *s, struct ssl_error *e)
 	size_t reply_len;
 	ssize_t n;
 
+	if (s->gate_code != 0)
+		return ssl_fail_os(e, s->gate_code, s->gate_note);
 	for (int i = 0; s->awaits_hello && i < INPUTS_AT_ONCE; i++) {
 		errno = 0;
 		n = s->transport.recv(s->transport.arg, datagram, sizeof(datagram));
 		if (n == DTLS_WANT_READ)
 			return DTLS_WANT_READ;
-		if (n < 0) {
-			s->failed = true;
-			return ssl_fail_os(e, errno != 0 ? errno : EIO, "no datagram could be received");
-		}
+		if (n < 0)
+			return gate_failed(s, errno != 0 ? errno : EIO, "no datagram could be received", e);
 		if (n == 0 || (size_t)n > sizeof(datagram))
 			continue;
 		switch (
 		    dtls_hello_check(dtls, s->client_id, s->client_id_len, datagram, (size_t)n, reply, &reply_len)) {
 		case DTLS_HELLO_REPLY:
-			return answered(s, reply, reply_len, e);
+			return s->nameless ? ssl_fail_nameless(s, e) : answered(s, reply, reply_len, e);
 		case DTLS_HELLO_VERIFIED:
-			return keep_hello(s, datagram, (size_t)n, e);
+			return s->nameless ? ssl_fail_nameless(s, e) : keep_hello(s, datagram, (size_t)n, e);
 		default:
 			break;
 		}

@@ -24,13 +24,28 @@ int64_t ssl_now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-bool ssl_lock(struct ssl_socket *s, struct ssl_error *e)
+void ssl_init_lock(pthread_mutex_t *lock)
 {
-	int error = pthread_mutex_lock(&s->lock);
+	pthread_mutexattr_t checks;
+
+	pthread_mutexattr_init(&checks);
+	pthread_mutexattr_settype(&checks, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(lock, &checks);
+	pthread_mutexattr_destroy(&checks);
+}
+
+bool ssl_take_lock(pthread_mutex_t *lock, struct ssl_error *e)
+{
+	int error = pthread_mutex_lock(lock);
 
 	if (error != 0)
-		ssl_fail_os(e, error, "a callback must not call back into the socket that it is called for");
+		ssl_fail_os(e, error, "a callback must not call back into the socket or server that it is called for");
 	return error == 0;
+}
+
+bool ssl_lock(struct ssl_socket *s, struct ssl_error *e)
+{
+	return ssl_take_lock(&s->lock, e);
 }
 
 void ssl_unlock(struct ssl_socket *s)
@@ -38,14 +53,19 @@ void ssl_unlock(struct ssl_socket *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-bool ssl_waits(struct ssl_socket *s)
+bool ssl_fd_waits(int fd, int64_t timeout_ms)
 {
 	int flags;
 
-	if (!s->over_fd || s->timeout_ms != SSL_TIMEOUT_OF_FD)
-		return s->over_fd && s->timeout_ms != 0;
-	flags = fcntl(s->fd, F_GETFL);
+	if (timeout_ms != SSL_TIMEOUT_OF_FD)
+		return timeout_ms != 0;
+	flags = fcntl(fd, F_GETFL);
 	return flags >= 0 && (flags & O_NONBLOCK) == 0;
+}
+
+bool ssl_waits(struct ssl_socket *s)
+{
+	return s->over_fd && ssl_fd_waits(s->fd, s->timeout_ms);
 }
 
 static bool interrupted(struct ssl_socket *s)
@@ -53,7 +73,12 @@ static bool interrupted(struct ssl_socket *s)
 	return s->interrupted != NULL && s->interrupted(s->interrupted_arg);
 }
 
-static int ms_until(int64_t stop_at, int due_ms)
+int64_t ssl_stop_at(int64_t timeout_ms)
+{
+	return timeout_ms > 0 ? ssl_now_ms() + timeout_ms : INT64_MAX;
+}
+
+int ssl_ms_until(int64_t stop_at, int due_ms)
 {
 	int64_t ms = stop_at == INT64_MAX ? -1 : stop_at - ssl_now_ms();
 
@@ -64,34 +89,42 @@ static int ms_until(int64_t stop_at, int due_ms)
 	return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-/* 0, or an errno. */
+int ssl_poll(struct pollfd *p, nfds_t count, int ms)
+{
+	int n = poll(p, count, ms);
+
+	return n < 0 ? errno : n == 0 ? EINTR : 0;
+}
+
 static int sleep_or_poll(struct ssl_socket *s, struct wait *w)
 {
 	struct pollfd p = {.fd = s->fd, .events = w->want == DTLS_WANT_WRITE ? POLLOUT : POLLIN};
 	struct timespec nap = {.tv_nsec = w->nap_ms * 1000000L};
 
 	if (s->over_fd)
-		return poll(&p, 1, ms_until(w->stop_at, w->due_ms)) < 0 ? errno : 0;
+		return ssl_poll(&p, 1, ssl_ms_until(w->stop_at, w->due_ms));
 	nanosleep(&nap, NULL);
 	w->nap_ms = w->nap_ms < LONGEST_NAP_MS ? w->nap_ms + 1 : LONGEST_NAP_MS;
+	return 0;
+}
+
+int ssl_after_wait(int error, int64_t stop_at, bool (*was_interrupted)(void *arg), void *arg, struct ssl_error *e)
+{
+	if (error != 0 && error != EINTR)
+		return ssl_fail_os(e, error, "cannot wait for the socket");
+	if (error == EINTR && was_interrupted != NULL && was_interrupted(arg))
+		return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
+	if (ssl_now_ms() >= stop_at)
+		return ssl_fail(e, SSL_KIND_TIMEOUT, "timed out");
 	return 0;
 }
 
 /* Called without the lock, but counted as a waiter. 0 to try again. */
 static int wait_for(struct ssl_socket *s, struct wait *w, struct ssl_error *e)
 {
-	int error;
-
 	if (!s->over_fd && interrupted(s))
 		return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
-	error = sleep_or_poll(s, w);
-	if (error != 0 && error != EINTR)
-		return ssl_fail_os(e, error, "cannot wait for the socket");
-	if (error == EINTR && interrupted(s))
-		return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
-	if (ssl_now_ms() >= w->stop_at)
-		return ssl_fail(e, SSL_KIND_TIMEOUT, "timed out");
-	return 0;
+	return ssl_after_wait(sleep_or_poll(s, w), w->stop_at, s->interrupted, s->interrupted_arg, e);
 }
 
 /* A stream that was never connected would fail for good. One that still connects shows no event. */
@@ -101,8 +134,7 @@ static bool is_unconnected(struct ssl_socket *s)
 	socklen_t len = sizeof(any);
 	struct pollfd p = {.fd = s->fd, .events = POLLOUT};
 
-	if (!s->over_fd || dtls_conn_version(s->conn) != NULL ||
-	    getpeername(s->fd, (struct sockaddr *)&any, &len) == 0 || errno != ENOTCONN)
+	if (!s->over_fd || getpeername(s->fd, (struct sockaddr *)&any, &len) == 0 || errno != ENOTCONN)
 		return false;
 	if (!s->stream)
 		return !s->server;
@@ -116,9 +148,12 @@ static ssize_t attempt(struct ssl_socket *s, struct ssl_job *job, struct ssl_err
 	s->needs = 0;
 	if (s->conn == NULL)
 		return ssl_fail_os(e, EBADF, "the socket was closed on this side");
-	if (is_unconnected(s))
+	if (!s->began && !job->ends && is_unconnected(s))
 		return ssl_fail_os(e, ENOTCONN, "connect() the socket to the server first");
-	status = s->awaits_hello ? ssl_pass_gate(s, e) : DTLS_OK;
+	s->began = true;
+	if (s->nameless && job->waits)
+		return ssl_fail_nameless(s, e);
+	status = s->awaits_hello && !job->ends ? ssl_pass_gate(s, e) : DTLS_OK;
 	if (status == DTLS_OK)
 		status = job->step(s, job, e);
 	if (status == DTLS_WANT_READ && s->send_errno != 0) {
@@ -149,7 +184,7 @@ ssize_t ssl_run(struct ssl_socket *s, struct ssl_job *job, struct ssl_error *e)
 		if (!ssl_lock(s, e))
 			return SSL_FAILED;
 		if (w.stop_at == 0)
-			w.stop_at = s->timeout_ms > 0 ? ssl_now_ms() + s->timeout_ms : INT64_MAX;
+			w.stop_at = ssl_stop_at(s->timeout_ms);
 		status = attempt(s, job, e);
 		if (status != DTLS_WANT_READ && status != DTLS_WANT_WRITE) {
 			ssl_unlock(s);

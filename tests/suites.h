@@ -76,7 +76,9 @@
 	X(stream_certificates) \
 	X(stream_1_3) \
 	X(stream_threads) \
-	X(ssl_shim)
+	X(ssl_shim) \
+	X(ssl_server) \
+	X(ssl_server_threads)
 /* clang-format on */
 
 #define SUITE_DECLARATION(name) Suite *name##_suite(void);

@@ -126,6 +126,144 @@ START_TEST(shim_nothing_now_is_no_failure)
 }
 END_TEST
 
+/* What does not wait counts, what waits has taken all: nothing is lost unheard. */
+START_TEST(shim_sendall_takes_all_or_counts)
+{
+	static uint8_t bulk[1 << 20];
+	struct both b = over_stream();
+	struct ssl_error e;
+	ssize_t sent;
+
+	shake(&b);
+	ck_assert_int_eq(ssl_socket_sendall(b.client, "x", 1, &e), 1);
+	sent = ssl_socket_sendall(b.client, bulk, sizeof(bulk), &e);
+	ck_assert_int_gt(sent, 0);
+	ck_assert_int_lt(sent, sizeof(bulk));
+	ck_assert_int_eq(ssl_socket_sendall(b.client, bulk, sizeof(bulk), &e), SSL_WOULD_BLOCK);
+	while (ssl_socket_read(b.server, bulk, sizeof(bulk), &e) > 0)
+		continue;
+	ssl_socket_set_timeout(b.client, 1);
+	ck_assert_int_eq(ssl_socket_sendall(b.client, bulk, sizeof(bulk), &e), SSL_FAILED);
+	ck_assert_int_eq(e.kind, SSL_KIND_TIMEOUT);
+	ck_assert_msg(strstr(e.note, " of 1048576 bytes were taken") != NULL, "%s", e.note);
+	while (ssl_socket_read(b.server, bulk, sizeof(bulk), &e) > 0)
+		continue;
+	ssl_socket_set_timeout(b.client, LOOPBACK_PATIENCE_MS);
+	ck_assert_int_eq(ssl_socket_sendall(b.client, bulk, sizeof(bulk) / 64, &e), 0);
+	ssl_socket_close(b.client, &e);
+	ssl_socket_close(b.server, &e);
+	ssl_socket_free(b.client);
+	ssl_socket_free(b.server);
+}
+END_TEST
+
+/* ---- transports ---- */
+
+struct carried { /* what its next receive gives: bytes, or nothing when there are none */
+	const void *bytes;
+	size_t len;
+	int send_errno;
+	bool ended;
+};
+
+static ssize_t carried_send(void *arg, const void *buf, size_t len)
+{
+	struct carried *c = arg;
+
+	(void)buf;
+	errno = c->send_errno;
+	return c->send_errno != 0 ? DTLS_FAIL : (ssize_t)len;
+}
+
+static ssize_t carried_recv(void *arg, void *buf, size_t len)
+{
+	struct carried *c = arg;
+	size_t n = c->len < len ? c->len : len;
+
+	if (n == 0)
+		return c->ended ? 0 : DTLS_WANT_READ;
+	memcpy(buf, c->bytes, n);
+	c->len -= n;
+	return (ssize_t)n;
+}
+
+static struct ssl_socket *carry(int protocol, struct carried *carried, bool handshake, struct ssl_error *e)
+{
+	struct ssl_transport transport = {carried_send, carried_recv, NULL, carried};
+	struct ssl_context_wrap_args args = SSL_CONTEXT_WRAP_ARGS;
+	struct ssl_context *ctx = ssl_context_new(protocol, e);
+	struct ssl_socket *s;
+
+	args.do_handshake_on_connect = handshake;
+	ck_assert_int_eq(ssl_context_set_verify_mode(ctx, CERT_NONE, e), 0);
+	s = ssl_context_wrap_transport(ctx, &transport, &args, e);
+	ssl_context_free(ctx);
+	return s;
+}
+
+START_TEST(shim_a_nameless_datagram_server)
+{
+	/* A record with a ClientHello of a random, no session, no cookie, a suite and no compression. */
+	uint8_t hello[13 + 12 + 42] = {
+	    22, 0xfe, 0xfd, [12] = 12 + 42, 1, [16] = 42, [24] = 42, 0xfe, 0xfd, [13 + 12 + 37] = 2, 0xc0, 0xac, 1};
+	struct carried carried = {.len = 0};
+	struct ssl_error e;
+	struct ssl_socket *s = carry(PROTOCOL_DTLS_SERVER, &carried, false, &e);
+
+	ck_assert_int_eq(ssl_socket_do_handshake(s, &e), SSL_WOULD_BLOCK);
+	carried = (struct carried){.bytes = "junk", .len = 4};
+	ck_assert_int_eq(ssl_socket_do_handshake(s, &e), SSL_WOULD_BLOCK);
+	carried = (struct carried){.bytes = hello, .len = sizeof(hello)};
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(ssl_socket_do_handshake(s, &e), SSL_FAILED);
+		ck_assert_int_eq(e.code, MBEDTLS_ERR_SSL_BAD_INPUT_DATA);
+		ck_assert_msg(strstr(e.note, "needs client_id") != NULL, "%s", e.note);
+	}
+	ck_assert_int_eq(ssl_socket_poll(s, 1, &e), 32);
+	ssl_socket_free(s);
+	/* Nothing that could come would do: it is not waited for. */
+	ck_assert_ptr_null(carry(PROTOCOL_DTLS_SERVER, &carried, true, &e));
+	ck_assert_int_eq(e.code, MBEDTLS_ERR_SSL_BAD_INPUT_DATA);
+}
+END_TEST
+
+START_TEST(shim_the_first_cause_is_told_again)
+{
+	struct carried resets = {.send_errno = ECONNRESET, .ended = true}, ends = {.send_errno = EPIPE, .ended = true};
+	struct ssl_error e;
+	struct ssl_socket *reset = carry(PROTOCOL_TLS_CLIENT, &resets, false, &e);
+	struct ssl_socket *ended = carry(PROTOCOL_TLS_CLIENT, &ends, false, &e);
+
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(ssl_socket_do_handshake(reset, &e), SSL_FAILED);
+		ck_assert_int_eq(e.code, ECONNRESET);
+		ck_assert_int_eq(ssl_socket_do_handshake(ended, &e), SSL_FAILED);
+		ck_assert_int_eq(e.code, MBEDTLS_ERR_SSL_CONN_EOF);
+	}
+	ssl_socket_free(reset);
+	ssl_socket_free(ended);
+}
+END_TEST
+
+START_TEST(shim_ciphers_before_there_are_credentials)
+{
+	const char *names[64], *first;
+	struct ssl_error e;
+	struct ssl_context *ctx = ssl_context_new(PROTOCOL_TLS_SERVER, &e);
+	size_t count = ssl_context_get_ciphers(ctx, names, 64);
+
+	ck_assert_uint_gt(count, 2);
+	first = names[0];
+	ck_assert_ptr_null(strstr(first, "PSK"));
+	ck_assert_ptr_nonnull(strstr(names[count - 1], "PSK"));
+	ck_assert_uint_ge(ssl_context_get_ciphers(ctx, names, 1), 1);
+	ck_assert_str_eq(names[0], first);
+	ssl_context_free(ctx);
+}
+END_TEST
+
+/* ---- arguments ---- */
+
 /* Asserts what the one call says of these arguments. */
 static void refused(const struct ssl_wrap_args *args, enum ssl_kind kind, const char *part)
 {
@@ -209,6 +347,10 @@ Suite *ssl_shim_suite(void)
 	TEST(s, shim_a_key_over_a_stream);
 	TEST(s, shim_a_key_over_datagrams);
 	TEST(s, shim_nothing_now_is_no_failure);
+	TEST(s, shim_sendall_takes_all_or_counts);
+	TEST(s, shim_a_nameless_datagram_server);
+	TEST(s, shim_the_first_cause_is_told_again);
+	TEST(s, shim_ciphers_before_there_are_credentials);
 	TEST(s, shim_arguments_that_cannot_be_honoured);
 	TEST(s, shim_a_pair_of_identity_and_key_is_judged);
 	TEST(s, shim_a_server_without_credentials);

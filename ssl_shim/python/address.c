@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-/* As the socket module has it. */
-static PyObject *as_tuple(const struct sockaddr_storage *address)
+PyObject *address_tuple(const struct sockaddr_storage *address)
 {
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
@@ -45,5 +44,5 @@ PyObject *address_of_peer(PyObject *self, PyObject *ignored)
 	if (len == 0)
 		return NULL;
 	PyErr_Clear();
-	return as_tuple(&address);
+	return address_tuple(&address);
 }

@@ -48,7 +48,7 @@ static int set_verify_mode(PyObject *self, PyObject *value, void *closure)
 static PyObject *get_verify_callback(PyObject *self, void *closure)
 {
 	(void)closure;
-	return or_none(as_context(self)->verify_callback);
+	return or_none(as_context(self)->callbacks.verify_callback);
 }
 
 static bool is_callable_or_none(PyObject *value, const char *name)
@@ -68,7 +68,7 @@ static int set_verify_callback(PyObject *self, PyObject *value, void *closure)
 	if (refuse_delete(value, "verify_callback") || !is_callable_or_none(value, "verify_callback"))
 		return -1;
 	ssl_context_set_verify_callback(ctx->face, value == Py_None ? NULL : callback_verify, NULL, &e);
-	replace(&ctx->verify_callback, not_none(value));
+	replace(&ctx->callbacks.verify_callback, not_none(value));
 	return 0;
 }
 
@@ -127,7 +127,7 @@ static int set_psk_key(PyObject *self, PyObject *value, void *closure)
 
 static void apply_lookup(ContextObject *ctx)
 {
-	bool any = ctx->server_psk_keys != NULL || ctx->psk_server_callback != NULL;
+	bool any = ctx->callbacks.server_psk_keys != NULL || ctx->callbacks.psk_server_callback != NULL;
 
 	ssl_context_set_psk_lookup(ctx->face, any ? callback_psk : NULL, NULL);
 }
@@ -135,7 +135,7 @@ static void apply_lookup(ContextObject *ctx)
 static PyObject *get_server_psk_keys(PyObject *self, void *closure)
 {
 	(void)closure;
-	return or_none(as_context(self)->server_psk_keys);
+	return or_none(as_context(self)->callbacks.server_psk_keys);
 }
 
 static int set_server_psk_keys(PyObject *self, PyObject *value, void *closure)
@@ -150,7 +150,7 @@ static int set_server_psk_keys(PyObject *self, PyObject *value, void *closure)
 		    "server_psk_keys must be a mapping, an object with get(), or None, not %R", Py_TYPE(value));
 		return -1;
 	}
-	replace(&ctx->server_psk_keys, not_none(value));
+	replace(&ctx->callbacks.server_psk_keys, not_none(value));
 	apply_lookup(ctx);
 	return 0;
 }
@@ -179,7 +179,7 @@ PyObject *context_set_psk_server_callback(PyObject *self, PyObject *args, PyObje
 		PyErr_SetString(PyExc_ValueError, "identity_hint: mbed TLS cannot send one");
 		return NULL;
 	}
-	replace(&as_context(self)->psk_server_callback, not_none(callback));
+	replace(&as_context(self)->callbacks.psk_server_callback, not_none(callback));
 	apply_lookup(as_context(self));
 	return none();
 }

@@ -39,12 +39,9 @@ static int context_traverse(PyObject *obj, visitproc visit, void *arg)
 	Py_VISIT(Py_TYPE(obj));
 	Py_VISIT(self->psk_identity);
 	Py_VISIT(self->psk_key);
-	Py_VISIT(self->server_psk_keys);
 	Py_VISIT(self->psk_client_callback);
-	Py_VISIT(self->psk_server_callback);
-	Py_VISIT(self->verify_callback);
 	Py_VISIT(self->keylog_filename);
-	return 0;
+	return callbacks_visit(&self->callbacks, visit, arg);
 }
 
 static int context_clear(PyObject *obj)
@@ -53,11 +50,9 @@ static int context_clear(PyObject *obj)
 
 	Py_CLEAR(self->psk_identity);
 	Py_CLEAR(self->psk_key);
-	Py_CLEAR(self->server_psk_keys);
 	Py_CLEAR(self->psk_client_callback);
-	Py_CLEAR(self->psk_server_callback);
-	Py_CLEAR(self->verify_callback);
 	Py_CLEAR(self->keylog_filename);
+	callbacks_clear(&self->callbacks);
 	return 0;
 }
 
@@ -235,7 +230,8 @@ static PyMethodDef methods[] = {
 	"CAs to verify the peer with: a path, or their content; repeated calls add. ValueError('invalid cert'); "
 	"OSError."},
     {"get_ciphers", get_ciphers, METH_NOARGS,
-	"get_ciphers()\n--\n\nThe enabled suites' names, most wanted first, as mbed TLS spells them."},
+	"get_ciphers()\n--\n\nThe enabled suites' names, most wanted first, as mbed TLS spells them; "
+	"without credentials, of\nboth kinds."},
     {"set_ciphers", set_ciphers, METH_O,
 	"set_ciphers(names, /)\n--\n\nA list or tuple of suites, most wanted first, with '-' or '_'.\n"
 	"OSError(-24192, 'MBEDTLS_ERR_SSL_BAD_CONFIG') for none, or one that is unknown or too weak."},
@@ -247,7 +243,8 @@ static PyMethodDef methods[] = {
 	"it."},
     {"set_psk_server_callback", WITH_KEYWORDS(context_set_psk_server_callback), METH_VARARGS | METH_KEYWORDS,
 	"set_psk_server_callback(callback, identity_hint=None)\n--\n\n"
-	"callback(identity: str) returns the key as bytes, or None. mbed TLS sends no hint: ValueError for one."},
+	"callback(identity: str) returns the key as bytes; b'' or None for none. mbed TLS sends no hint: ValueError "
+	"for one."},
     {"wrap_socket", WITH_KEYWORDS(context_wrap_socket), METH_VARARGS | METH_KEYWORDS, context_wrap_socket_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -1,5 +1,6 @@
 #include "binding.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 PyObject *none(void)
@@ -209,6 +210,66 @@ const char **names_from(PyObject *list, const char *what, PyObject **held, Py_ss
 	PyMem_Free(names);
 	Py_CLEAR(*held);
 	return NULL;
+}
+
+PyObject *bytes_from(uint8_t *copy, size_t len)
+{
+	PyObject *bytes = copy == NULL ? none() : PyBytes_FromStringAndSize((const char *)copy, (Py_ssize_t)len);
+
+	free(copy);
+	return bytes;
+}
+
+bool wants_der(PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = {"binary_form", NULL};
+	int binary = 0;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:getpeercert", names, &binary))
+		return false;
+	if (!binary)
+		PyErr_SetString(PyExc_NotImplementedError, "only getpeercert(True), the certificate's DER");
+	return binary;
+}
+
+/* ---- times ---- */
+
+bool timeout_from(PyObject *value, int64_t *ms)
+{
+	double seconds = value == Py_None ? -1 : PyFloat_AsDouble(value);
+
+	*ms = -1;
+	if (value == Py_None || PyErr_Occurred())
+		return value == Py_None;
+	if (!(seconds >= 0) || seconds > 9e15) {
+		PyErr_SetString(PyExc_ValueError, "Timeout value out of range");
+		return false;
+	}
+	*ms = (int64_t)(seconds * 1000 + (seconds > 0 ? 0.999 : 0));
+	return true;
+}
+
+bool timeout_of(PyObject *sock, int64_t *ms)
+{
+	PyObject *seconds;
+	double value = 0;
+
+	if (!has_attribute(sock, "gettimeout"))
+		return true;
+	seconds = method_call(sock, "gettimeout", NULL, NULL);
+	if (seconds != NULL && seconds != Py_None)
+		value = PyFloat_AsDouble(seconds);
+	Py_XDECREF(seconds);
+	if (PyErr_Occurred())
+		return false;
+	if (value > 0)
+		*ms = (int64_t)(value * 1000 + 0.999);
+	return true;
+}
+
+PyObject *seconds_from(int64_t ms)
+{
+	return ms < 0 ? none() : PyFloat_FromDouble((double)ms / 1000);
 }
 
 /* ---- errors ---- */

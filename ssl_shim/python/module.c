@@ -6,6 +6,13 @@ static bool add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
 	return *type != NULL && PyModule_AddType(module, *type) == 0;
 }
 
+/* Of a server; each is one object, so that it may be compared by identity, too. */
+static bool add_event(PyObject *module, const char *name, const char *text, PyObject **event)
+{
+	*event = PyUnicode_InternFromString(text);
+	return *event != NULL && PyModule_AddObjectRef(module, name, *event) == 0;
+}
+
 static int module_exec(PyObject *module)
 {
 	static const struct {
@@ -22,7 +29,12 @@ static int module_exec(PyObject *module)
 	if (PyModule_AddStringConstant(module, "MBEDTLS_VERSION", ssl_mbedtls_version()) != 0)
 		return -1;
 	if (!add_type(module, &context_spec, &state->context_type) ||
-	    !add_type(module, &socket_spec, &state->socket_type))
+	    !add_type(module, &socket_spec, &state->socket_type) ||
+	    !add_type(module, &server_spec, &state->server_type) || !add_type(module, &peer_spec, &state->peer_type))
+		return -1;
+	if (!add_event(module, "CONNECTED", "connected", &state->connected) ||
+	    !add_event(module, "CLOSED", "closed", &state->closed) ||
+	    !add_event(module, "FAILED", "failed", &state->failed))
 		return -1;
 	return 0;
 }
@@ -33,6 +45,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 
 	Py_VISIT(state->context_type);
 	Py_VISIT(state->socket_type);
+	Py_VISIT(state->server_type);
+	Py_VISIT(state->peer_type);
 	return 0;
 }
 
@@ -42,6 +56,11 @@ static int module_clear(PyObject *module)
 
 	Py_CLEAR(state->context_type);
 	Py_CLEAR(state->socket_type);
+	Py_CLEAR(state->server_type);
+	Py_CLEAR(state->peer_type);
+	Py_CLEAR(state->connected);
+	Py_CLEAR(state->closed);
+	Py_CLEAR(state->failed);
 	return 0;
 }
 

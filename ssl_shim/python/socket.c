@@ -19,11 +19,9 @@ static int socket_traverse(PyObject *obj, visitproc visit, void *arg)
 	Py_VISIT(Py_TYPE(obj));
 	Py_VISIT(s->sock);
 	Py_VISIT(s->context);
-	Py_VISIT(s->verify_callback);
-	Py_VISIT(s->server_psk_keys);
-	Py_VISIT(s->psk_server_callback);
-	Py_VISIT(s->failure);
-	return 0;
+	if (callbacks_visit(&s->callbacks, visit, arg) != 0)
+		return -1;
+	return handshakes_visit(&s->handshakes, visit, arg);
 }
 
 static int socket_clear(PyObject *obj)
@@ -32,10 +30,8 @@ static int socket_clear(PyObject *obj)
 
 	Py_CLEAR(s->sock);
 	Py_CLEAR(s->context);
-	Py_CLEAR(s->verify_callback);
-	Py_CLEAR(s->server_psk_keys);
-	Py_CLEAR(s->psk_server_callback);
-	Py_CLEAR(s->failure);
+	callbacks_clear(&s->callbacks);
+	handshakes_clear(&s->handshakes);
 	return 0;
 }
 
@@ -174,19 +170,10 @@ static PyObject *setblocking(PyObject *self, PyObject *flag)
 
 static PyObject *settimeout(PyObject *self, PyObject *value)
 {
-	double seconds = -1;
-	int64_t ms = -1;
+	int64_t ms;
 
-	if (value != Py_None) {
-		seconds = PyFloat_AsDouble(value);
-		if (PyErr_Occurred())
-			return NULL;
-		if (!(seconds >= 0) || seconds > 9e15) {
-			PyErr_SetString(PyExc_ValueError, "Timeout value out of range");
-			return NULL;
-		}
-		ms = (int64_t)(seconds * 1000 + (seconds > 0 ? 0.999 : 0));
-	}
+	if (!timeout_from(value, &ms))
+		return NULL;
 	Py_BEGIN_ALLOW_THREADS
 	ssl_socket_set_timeout(as_socket(self)->face, ms);
 	Py_END_ALLOW_THREADS
@@ -201,7 +188,7 @@ static PyObject *gettimeout(PyObject *self, PyObject *ignored)
 	Py_BEGIN_ALLOW_THREADS
 	ms = ssl_socket_timeout(as_socket(self)->face);
 	Py_END_ALLOW_THREADS
-	return ms < 0 ? none() : PyFloat_FromDouble((double)ms / 1000);
+	return seconds_from(ms);
 }
 
 static PyObject *timeout(PyObject *self, PyObject *ignored)
@@ -212,7 +199,7 @@ static PyObject *timeout(PyObject *self, PyObject *ignored)
 	Py_BEGIN_ALLOW_THREADS
 	ms = ssl_socket_next_timeout(as_socket(self)->face);
 	Py_END_ALLOW_THREADS
-	return ms < 0 ? none() : PyFloat_FromDouble((double)ms / 1000);
+	return seconds_from(ms);
 }
 
 static PyObject *handle_timeout(PyObject *self, PyObject *ignored)
@@ -311,31 +298,17 @@ static PyObject *selected_alpn_protocol(PyObject *self, PyObject *ignored)
 	return text;
 }
 
-static PyObject *bytes_of(uint8_t *copy, size_t len)
-{
-	PyObject *bytes = copy == NULL ? none() : PyBytes_FromStringAndSize((const char *)copy, (Py_ssize_t)len);
-
-	free(copy);
-	return bytes;
-}
-
 static PyObject *getpeercert(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = {"binary_form", NULL};
-	int binary = 0;
 	uint8_t *der;
 	size_t len;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:getpeercert", names, &binary))
+	if (!wants_der(args, kwargs))
 		return NULL;
-	if (!binary) {
-		PyErr_SetString(PyExc_NotImplementedError, "only getpeercert(True), the certificate's DER");
-		return NULL;
-	}
 	Py_BEGIN_ALLOW_THREADS
 	der = ssl_socket_getpeercert(as_socket(self)->face, &len);
 	Py_END_ALLOW_THREADS
-	return bytes_of(der, len);
+	return bytes_from(der, len);
 }
 
 static PyObject *get_psk_identity(PyObject *self, void *closure)
@@ -347,7 +320,7 @@ static PyObject *get_psk_identity(PyObject *self, void *closure)
 	Py_BEGIN_ALLOW_THREADS
 	identity = ssl_socket_psk_identity(as_socket(self)->face, &len);
 	Py_END_ALLOW_THREADS
-	return bytes_of(identity, len);
+	return bytes_from(identity, len);
 }
 
 static PyObject *fileno_of(PyObject *self, PyObject *ignored)
@@ -396,7 +369,10 @@ static PyMethodDef methods[] = {
 	"send(data, /)\n--\n\nOne record at most, in one datagram for DTLS (OSError EMSGSIZE when it does not fit). "
 	"Returns the\n"
 	"number of bytes, or None as write does."},
-    {"sendall", stream_write, METH_O, "sendall(data, /)\n--\n\nThe same as write."},
+    {"sendall", stream_sendall, METH_O,
+	"sendall(data, /)\n--\n\nAll of data, or OSError; None. TimeoutError: a note tells how many bytes were taken. "
+	"Where it\n"
+	"does not block, what write returns: the number of bytes taken, maybe fewer than all, or None for nothing."},
     {"do_handshake", do_handshake, METH_NOARGS,
 	"do_handshake()\n--\n\nTrue when the handshake is done; None when it cannot go on now. Reads and writes imply "
 	"it.\n"

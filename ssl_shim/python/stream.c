@@ -219,6 +219,16 @@ PyObject *stream_write(PyObject *self, PyObject *data)
 	return write_bytes(self, data, ssl_socket_write);
 }
 
+/* CPython's None is that all was taken; what does not wait counts, as MicroPython's does. */
+PyObject *stream_sendall(PyObject *self, PyObject *data)
+{
+	PyObject *count = write_bytes(self, data, ssl_socket_sendall);
+
+	if (count != NULL && count != Py_None && PyLong_AsLong(count) == 0)
+		replace(&count, none());
+	return count;
+}
+
 PyObject *stream_send(PyObject *self, PyObject *data)
 {
 	return write_bytes(self, data, ssl_socket_send);

@@ -34,25 +34,18 @@ static SocketObject *new_socket(PyTypeObject *type, PyObject *sock, int *fd)
 	s->sock = Py_NewRef(sock);
 	s->over_fd = *fd >= 0;
 	s->own_fd = own_fd;
+	s->handshakes.callbacks = &s->callbacks;
 	return s;
 }
 
-/* A socket object's own timeout counts, which its descriptor does not show. */
 static bool take_timeout(SocketObject *s)
 {
-	PyObject *seconds;
-	double value = 0;
+	int64_t ms = SSL_TIMEOUT_OF_FD;
 
-	if (!s->over_fd || s->own_fd || !has_attribute(s->sock, "gettimeout"))
-		return true;
-	seconds = method_call(s->sock, "gettimeout", NULL, NULL);
-	if (seconds != NULL && seconds != Py_None)
-		value = PyFloat_AsDouble(seconds);
-	Py_XDECREF(seconds);
-	if (PyErr_Occurred())
+	if (s->over_fd && !s->own_fd && !timeout_of(s->sock, &ms))
 		return false;
-	if (value > 0)
-		ssl_socket_set_timeout(s->face, (int64_t)(value * 1000 + 0.999));
+	if (ms != SSL_TIMEOUT_OF_FD)
+		ssl_socket_set_timeout(s->face, ms);
 	return true;
 }
 
@@ -130,9 +123,7 @@ static bool ask_client_callback(ContextObject *ctx, struct octets *identity, str
 static void remember(SocketObject *s, ContextObject *ctx)
 {
 	s->context = Py_NewRef((PyObject *)ctx);
-	s->verify_callback = Py_XNewRef(ctx->verify_callback);
-	s->server_psk_keys = Py_XNewRef(ctx->server_psk_keys);
-	s->psk_server_callback = Py_XNewRef(ctx->psk_server_callback);
+	s->callbacks = callbacks_copy(&ctx->callbacks);
 	s->datagrams = ssl_context_protocol(ctx->face) >= PROTOCOL_DTLS_CLIENT;
 }
 

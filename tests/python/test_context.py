@@ -1,7 +1,10 @@
 import os
 import socket
 
-from support import BAD_CONFIG, Case, cert_contexts, FATAL_ALERT, IDENTITY, KEY, outcome, path, psk_contexts, Task, tls
+from support import (
+    BAD_CONFIG, BAD_INPUT_DATA, Case, cert_contexts, context, FATAL_ALERT, IDENTITY, KEY, outcome, path, psk_contexts,
+    Task, tls,
+)
 
 PROTOCOLS = (0, 1, 2, 3)
 
@@ -36,8 +39,11 @@ class Contexts(Case):
 
     def test_loses_none_of_its_attributes(self):
         ctx = tls.SSLContext(0)
-        for name in ("verify_mode", "verify_callback", "psk_key", "handshake_timeout", "wrap_socket"):
-            with self.subTest(name), self.assertRaises((AttributeError, TypeError)):
+        for name in (
+            "verify_mode", "verify_callback", "psk_identity", "psk_key", "server_psk_keys", "keylog_filename",
+            "handshake_timeout", "mtu", "protocol", "wrap_socket",
+        ):
+            with self.subTest(name), self.assertRaises(AttributeError):
                 delattr(ctx, name)
             getattr(ctx, name)
 
@@ -124,10 +130,12 @@ class PskAttributes(Case):
                 with self.subTest(protocol, identity=identity[:20], key=key[:20]):
                     ctx = tls.SSLContext(protocol)
                     ctx.psk_identity = identity
-                    self.refuses(OSError, setattr, ctx, "psk_key", key)
+                    self.assert_os_error(BAD_INPUT_DATA, setattr, ctx, "psk_key", key)
+                    self.assertIsNone(ctx.psk_key)
                     ctx = tls.SSLContext(protocol)
                     ctx.psk_key = key
-                    self.refuses(OSError, setattr, ctx, "psk_identity", identity)
+                    self.assert_os_error(BAD_INPUT_DATA, setattr, ctx, "psk_identity", identity)
+                    self.assertIsNone(ctx.psk_identity)
 
     def test_take_every_length_up_to_the_longest(self):
         ctx = tls.SSLContext(0)
@@ -170,6 +178,21 @@ class Settings(Case):
         self.refuses(TypeError, setattr, ctx, "mtu", "1200")
         self.assertEqual(ctx.mtu, 16384)
 
+    def test_mtu_is_None_over_tls_and_cannot_be_set(self):
+        for protocol in (0, 1):
+            ctx = tls.SSLContext(protocol)
+            self.assertIsNone(ctx.mtu)
+            self.refuses(ValueError, setattr, ctx, "mtu", 1200)
+            self.assertIsNone(ctx.mtu)
+
+    def test_handshake_timeout_ends_a_handshake_over_tls_too(self):
+        a, b = self.sockets()
+        ctx = psk_contexts()[0]
+        ctx.handshake_timeout = (10, 20)
+        error = self.refuses(OSError, ctx.wrap_socket, a)
+        self.assertEqual(error.args[1], "MBEDTLS_ERR_SSL_TIMEOUT")
+        self.assertEqual(b.recv(10000)[-7:-1], b"\x15\x03\x03\x00\x02\x02", "a fatal alert tells the peer")
+
     def test_mtu_bounds_every_datagram_of_a_handshake(self):
         client, server = cert_contexts(dtls=True)
         client.mtu = server.mtu = 300
@@ -198,6 +221,15 @@ class Settings(Case):
                     self.connect(client, server, dtls=dtls)
                     with open(name) as file:
                         self.assertRegex(file.read(), "^(CLIENT_RANDOM [0-9a-f]{64} [0-9a-f]{96}\n){%d}$" % lines)
+
+    def test_keylog_filename_of_None_ends_the_log(self):
+        name = os.path.join(self.folder(), "keylog")
+        client, server = psk_contexts()
+        client.keylog_filename = name
+        client.keylog_filename = None
+        self.assertIsNone(client.keylog_filename)
+        self.connect(client, server)
+        self.assertEqual((os.path.getsize(name), os.stat(name).st_mode & 0o777), (0, 0o600))
 
     def test_keylog_filename_must_be_writable(self):
         ctx = tls.SSLContext(0)
@@ -247,6 +279,26 @@ class Ciphers(Case):
             self.assertIsInstance(names, list)
             self.assertGreater(len(names), 3)
             self.assertEqual([n for n in names if not n.startswith("TLS-") or "_" in n], [])
+
+    def test_of_a_context_without_credentials_are_of_both_kinds(self):
+        for protocol in PROTOCOLS:
+            ctx = tls.SSLContext(protocol)
+            names = ctx.get_ciphers()
+            self.assertEqual(len(set(names)), len(names))
+            for name in ("TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256", "TLS-PSK-WITH-AES-128-GCM-SHA256"):
+                self.assertIn(name, names)
+
+    def test_of_a_context_with_certificates_are_those_alone(self):
+        for ctx in (*cert_contexts(), *cert_contexts(dtls=True), context(0, verify_mode=tls.CERT_NONE)):
+            self.assertEqual([n for n in ctx.get_ciphers() if "-ECDSA-" not in n and "-RSA-" not in n], [])
+
+    def test_may_all_be_named_before_there_are_credentials(self):
+        client, server = (tls.SSLContext(protocol) for protocol in (0, 1))
+        for ctx in (client, server):
+            ctx.set_ciphers(ctx.get_ciphers())
+        client.load_verify_locations(path("ca.pem"))
+        server.load_cert_chain(path("server.pem"), path("server.key"))
+        self.assert_talks(*self.connect(client, server))
 
     def test_are_set_in_order_from_lists_and_tuples_with_dashes_or_underscores(self):
         ctx = tls.SSLContext(0)

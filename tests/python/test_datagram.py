@@ -2,7 +2,10 @@ import errno
 import select
 import socket
 
-from support import Case, HELLO_VERIFY_REQUIRED, notes, outcome, pipes, psk_contexts, Task, WAIT, wait_readable
+from support import (
+    BAD_INPUT_DATA, Case, HELLO_VERIFY_REQUIRED, INVALID, notes, outcome, pipes, POLL, psk_contexts, READ, Task, WAIT,
+    wait_readable,
+)
 
 ADDRESSES = ("127.0.0.1", 0)
 
@@ -189,6 +192,56 @@ class Server(Case):
                 self.assertIsNone(c.read(1))
                 self.assertTrue(b.inbox)
                 self.refuses(OSError, lambda: server.wrap_socket(b, **bad).read(1), names="client_id")
+
+    def nameless(self):
+        """A server over an object, without client_id, and what carries it."""
+        _, b = pipes(True)
+        return psk_contexts(dtls=True)[1].wrap_socket(b, do_handshake_on_connect=False), b
+
+    def test_over_an_object_without_client_id_has_nothing_to_read_until_a_hello_comes(self):
+        s, b = self.nameless()
+        for junk in (None, b"", b"x", b"\x16\xfe\xfd" + bytes(50)):
+            b.inbox += [] if junk is None else [junk]
+            self.assertIsNone(s.read(1))
+            self.assertIsNone(s.write(b"x"))
+            self.assertIsNone(s.do_handshake())
+        self.assertEqual((s.timeout(), s.ioctl(POLL, READ), b.peer.inbox), (None, 0, []))
+
+    def test_over_an_object_without_client_id_fails_for_good_when_a_hello_comes(self):
+        for name, arguments in (("do_handshake", ()), ("read", (1,)), ("write", (b"x",))):
+            s, b = self.nameless()
+            c = psk_contexts(dtls=True)[0].wrap_socket(b.peer, do_handshake_on_connect=False)
+            self.assertIsNone(s.read(1))
+            self.assertIsNone(c.do_handshake())
+            for _ in range(2):
+                error = self.assert_os_error(BAD_INPUT_DATA, getattr(s, name), *arguments)
+                self.assertRegex(notes(error), "client_id")
+            self.assertEqual((s.ioctl(POLL, READ), b.peer.inbox), (INVALID, []))
+
+    def test_over_an_object_without_client_id_does_not_wait_for_a_hello_when_it_is_wrapped(self):
+        for keywords in ({}, {"client_id": None}, {"client_id": 5}, {"client_id": b""}):
+            error = self.assert_os_error(
+                BAD_INPUT_DATA, psk_contexts(dtls=True)[1].wrap_socket, pipes(True)[1], **keywords
+            )
+            self.assertRegex(notes(error), "client_id")
+
+    def test_over_a_socket_without_address_needs_a_client_id_too(self):
+        a, b = self.keep(*socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+        client, server = psk_contexts(dtls=True)
+        self.assert_os_error(BAD_INPUT_DATA, server.wrap_socket, b)
+        for sock in (a, b):
+            sock.setblocking(False)
+        s = self.keep(server.wrap_socket(b, do_handshake_on_connect=False))
+        self.assertIsNone(s.read(1))
+        self.keep(client.wrap_socket(a, do_handshake_on_connect=False)).do_handshake()
+        self.assert_os_error(BAD_INPUT_DATA, s.read, 1)
+
+    def test_that_no_hello_has_reached_yet_can_be_unwrapped(self):
+        a, b = pipes(True)
+        for keywords in ({}, {"client_id": b"id"}):
+            s = psk_contexts(dtls=True)[1].wrap_socket(b, do_handshake_on_connect=False, **keywords)
+            self.assertIs(s.unwrap(), b)
+        self.assertEqual(a.inbox, [])
 
     def test_over_an_object_works_with_a_client_id(self):
         self.assert_talks(*self.memory(dtls=True))

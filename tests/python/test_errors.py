@@ -70,7 +70,7 @@ class Errors(Case):
             got = b""
             while part := raw.recv(10000):
                 got += part
-            self.assertRegex(got, rb"(?s)\x15..\x00\x02\x02.$")
+            self.assertRegex(got, rb"(?s)\x15\x03[\x01\x03]\x00\x02\x02.$")
 
     def test_of_junk_instead_of_tls(self):
         end, raw = self.half()

@@ -2,7 +2,8 @@ import errno
 import select
 
 from support import (
-    alternate, Case, CLOSE, INVALID, over_both, pipes, POLL, psk_contexts, READ, WAIT, wait_readable, WRITE,
+    alternate, Case, CLOSE, INVALID, offer_cookie, over_both, pipes, POLL, psk_contexts, READ, WAIT, wait_readable,
+    WRITE,
 )
 
 
@@ -66,6 +67,31 @@ class Requests(Case):
         b.send(b"HTTP/1.1 400 no TLS here\r\n\r\n")
         self.assertRaises(OSError, c.read, 1)
         self.assertEqual(c.ioctl(POLL, READ), INVALID)
+
+    def test_3_asks_a_descriptor_for_the_direction_of_the_handshake(self):
+        a, b = self.sockets()
+        a.setblocking(False)
+        c = self.keep(psk_contexts()[0].wrap_socket(a, do_handshake_on_connect=False))
+        self.assertIsNone(c.write(b"foo"))
+        self.assertEqual([c.ioctl(POLL, mask) for mask in (READ, WRITE, READ | WRITE)], [0, 0, 0])
+        b.send(b"\x15")
+        self.assertEqual([c.ioctl(POLL, mask) for mask in (READ, WRITE, READ | WRITE)], [READ, WRITE, READ | WRITE])
+        self.assertIsNone(c.read(1))
+        self.assertEqual([c.ioctl(POLL, mask) for mask in (READ, WRITE)], [0, WRITE])
+
+    def test_3_asks_a_full_descriptor_for_room_after_a_read_that_must_write(self):
+        a, b = self.sockets()
+        a.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            while a.send(bytes(4096)):
+                pass
+        c = self.keep(psk_contexts()[0].wrap_socket(a, do_handshake_on_connect=False))
+        self.assertIsNone(c.read(1))
+        b.send(b"\x15")
+        self.assertEqual([c.ioctl(POLL, mask) for mask in (READ, WRITE)], [0, 0])
+        while not select.select([], [a], [], 0)[1]:
+            b.recv(100000)
+        self.assertEqual([c.ioctl(POLL, mask) for mask in (READ, WRITE)], [READ, WRITE])
 
     def test_takes_two_ints(self):
         c, _, _ = self.socket()
@@ -170,6 +196,29 @@ class Asking(Case):
         self.assert_asks(s, b, READ, [], READ)
         self.assert_asks(s, b, READ | WRITE, b.asked, READ | WRITE)
         self.assertEqual(s.read(3), b"bar")
+        self.assert_asks(s, b, READ, [READ], 0)
+
+    def test_does_not_ask_while_there_is_a_line_ahead(self):
+        a, b, c, s = self.wrap()
+        alternate(c, s)
+        c.write(b"line\nahead")
+        self.assertEqual(s.readline(), b"line\n")
+        self.assert_asks(s, b, READ, [], READ)
+        self.assertEqual(s.recv(10), b"ahead")
+        self.assert_asks(s, b, READ, [READ], 0)
+
+    def test_does_not_ask_while_a_datagram_has_more_records(self):
+        a, b = pipes(True)
+        c, s = self.keep(*offer_cookie(*psk_contexts(dtls=True), a, b, {"client_id": b"id"}))
+        messages = [b"one", b"two", b"three"]
+        for message in messages:
+            c.write(message)
+        b.inbox[:] = [b"".join(b.inbox)]
+        self.assert_asks(s, b, READ, [READ], READ)
+        for message in messages[:2]:
+            self.assertEqual(s.recv(10), message)
+            self.assert_asks(s, b, READ, [], READ)
+        self.assertEqual(s.recv(10), messages[2])
         self.assert_asks(s, b, READ, [READ], 0)
 
     def test_does_not_ask_for_nothing_after_close_or_an_error(self):

@@ -27,23 +27,24 @@ def descriptors():
 class Growth(Case):
     "ten thousand times"
 
-    def assert_no_growth(self, cycle):
-        for _ in range(CYCLES // 20):
+    def assert_no_growth(self, cycle, cycles=CYCLES):
+        for _ in range(cycles // 20):
             cycle()
         gc.collect()
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
-        for _ in range(500):
+        for _ in range(cycles // 20):
             cycle()
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        for _ in range(2000):
+        for _ in range(cycles // 5):
             cycle()
         gc.collect()
-        self.assertLess(tracemalloc.get_traced_memory()[0] - before, 60000, "bytes: an object each time takes more")
+        grown = tracemalloc.get_traced_memory()[0] - before
+        self.assertLess(grown, 6 * cycles, "bytes: an object each time takes more")
         tracemalloc.stop()
         fds, memory, objects = descriptors(), rss(), len(gc.get_objects())
-        for _ in range(CYCLES):
+        for _ in range(cycles):
             cycle()
         gc.collect()
         self.assertEqual(descriptors(), fds)

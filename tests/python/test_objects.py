@@ -69,6 +69,20 @@ class Transports(Case):
         c = client.wrap_socket(over(a))
         self.assert_talks(c, task.result())
 
+    def test_may_be_such_a_socket_itself(self):
+        a, b = self.sockets()
+        outer = self.psk(ends=(a, b))
+        for end in outer:
+            end.setblocking(False)
+        c, s = (
+            ctx.wrap_socket(end, server_hostname=name, do_handshake_on_connect=False)
+            for ctx, end, name in zip(cert_contexts(), outer, ("localhost", None))
+        )
+        alternate(c, s)
+        self.assert_talks(c, s)
+        c.close()
+        self.assertEqual((s.read(1), outer[0].fileno()), (b"", -1))
+
     def test_needs_readinto_and_write(self):
         class Half:
             def write(self, data):
@@ -124,10 +138,10 @@ class Transports(Case):
     def test_over_which_nobody_answers_makes_dtls_wait(self):
         sent = []
         client = deferred(Bare(lambda buffer: None, lambda data: sent.append(data[0]) or len(data)), CLIENTS[True])
-        server = deferred(Bare(lambda buffer: None), SERVERS[True], client_id=b"nobody")
+        servers = [deferred(Bare(lambda buffer: None), SERVERS[True], client_id=id) for id in (b"nobody", None)]
         for _ in range(10):
             self.assertIsNone(client.write(b"test"))
-            self.assertIsNone(server.read(1024))
+            self.assertEqual([server.read(1024) for server in servers], [None, None])
         self.assertEqual(sent, [22], "one ClientHello")
 
     def test_that_ends_is_an_end_of_file(self):

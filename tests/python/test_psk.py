@@ -155,6 +155,12 @@ class Psk(Case):
         a, b = self.sockets()
         client = context(0, server_psk_keys={IDENTITY: KEY}, verify_mode=tls.CERT_NONE)
         self.refuses((ValueError, TypeError, OSError), client.wrap_socket, a, names="server_psk_keys")
+        for dtls in (False, True):
+            server = context(SERVERS[dtls], server_psk_keys={IDENTITY: KEY}, psk_identity=IDENTITY, psk_key=KEY)
+            self.refuses(ValueError, server.wrap_socket, self.sockets(dtls)[1], names="psk_identity")
+        server = tls.SSLContext(1)
+        server.set_psk_client_callback(lambda hint: ("sensor-17", KEY))
+        self.refuses(ValueError, server.wrap_socket, self.sockets()[1], names="callback")
         self.assertGreaterEqual(a.fileno(), 0)
 
     def test_half_is_judged_when_wrapping(self):
@@ -191,6 +197,23 @@ class Callbacks(Case):
             c, s = self.connect(psk_contexts(dtls)[0], server, dtls=dtls)
             self.assert_talks(c, s)
             self.assertEqual(asked, ["sensor-17"])
+
+    @over_both
+    def test_refuse_an_unknown_identity_by_no_bytes_or_None(self, dtls):
+        known = self.shake(psk_contexts(dtls)[0], context(SERVERS[dtls], server_psk_keys={}), dtls=dtls)
+        for nothing in (b"", None):
+            server = tls.SSLContext(SERVERS[dtls])
+            server.set_psk_server_callback(lambda identity: nothing)
+            c, s = self.shake(psk_contexts(dtls)[0], server, dtls=dtls)
+            self.assertEqual((c.args, type(s), s.args), (FATAL_ALERT, OSError, known[1].args))
+            self.assertIsNone(s.__cause__)
+
+    def test_refuse_an_identity_that_is_no_text(self):
+        asked = []
+        server = tls.SSLContext(1)
+        server.set_psk_server_callback(lambda identity: asked.append(identity) or KEY)
+        c, s = self.shake(context(0, psk_identity=b"\xff\xfe", psk_key=KEY), server)
+        self.assertEqual((c.args, type(s), asked), (FATAL_ALERT, UnicodeDecodeError, []))
 
     def test_refuse_a_wrong_key(self):
         server = tls.SSLContext(1)

@@ -1,15 +1,21 @@
-import io
 import os
 import socket
 
-from support import (
-    Case, cert_contexts, CLIENTS, CLOSE, context, der, outcome, over_both, path, pipes, POLL, psk_contexts, READ,
-    Task, tls, WAIT, WRITE,
-)
+from support import Case, cert_contexts, CLIENTS, context, der, outcome, over_both, path, psk_contexts, Task, tls, WAIT
 
 
 class Wrap(Case):
     "SSLContext.wrap_socket"
+
+    def test_waits_for_the_handshake_over_a_socket_that_does_not_block(self):
+        a, b = self.sockets()
+        client, server = psk_contexts()
+        for sock in (a, b):
+            sock.setblocking(False)
+        task = Task(server.wrap_socket, b)
+        c = client.wrap_socket(a)
+        s = task.result()
+        self.assertEqual((c.read(1), s.read(1), c.gettimeout()), (None, None, 0.0))
 
     def test_lets_the_protocol_decide_the_side(self):
         a, b = self.sockets()
@@ -103,6 +109,13 @@ class Wrap(Case):
         for sock in (a, b):
             self.assertGreaterEqual(sock.fileno(), 0)
             os.fstat(sock.fileno())
+
+    def test_that_fails_leaves_a_bare_descriptor_open(self):
+        a, b = self.sockets()
+        for call in (context(0, ca="ca").wrap_socket, psk_contexts()[0].wrap_socket, tls.wrap_socket):
+            b.sendall(b"HTTP/1.1 400 no TLS here\r\n\r\n")
+            self.assertIsInstance(outcome(call, a.fileno()), (ValueError, OSError))
+            os.fstat(a.fileno())
 
     def test_that_fails_leaves_the_socket_as_it_was(self):
         a, b = self.sockets()
@@ -204,79 +217,3 @@ class Deferred(Case):
         self.assertIsInstance(first, OSError)
         for call in (c.do_handshake, lambda: c.read(1), lambda: c.write(b"x")):
             self.assertIsInstance(outcome(call), OSError)
-
-
-class Methods(Case):
-    "SSLSocket before its handshake, and after close"
-
-    CALLS = (
-        ("cipher",),
-        ("version",),
-        ("pending",),
-        ("selected_alpn_protocol",),
-        ("getpeercert", True),
-        ("getpeername",),
-        ("fileno",),
-        ("gettimeout",),
-        ("settimeout", 1.5),
-        ("setblocking", False),
-        ("timeout",),
-        ("handle_timeout",),
-        ("ioctl", POLL, READ | WRITE),
-        ("read", 1),
-        ("recv", 1),
-        ("readline",),
-        ("readinto", bytearray(1)),
-        ("recv_into", bytearray(1)),
-        ("write", b"x"),
-        ("send", b"x"),
-        ("sendall", b"x"),
-        ("do_handshake",),
-        ("unwrap",),
-        ("ioctl", CLOSE, 0),
-        ("close",),
-    )
-
-    def call_all(self, sock, errors=(OSError, ValueError)):
-        for name, *arguments in self.CALLS:
-            with self.subTest(name):
-                result = outcome(getattr(sock, name), *arguments)
-                if isinstance(result, Exception):
-                    self.assertIsInstance(result, errors)
-
-    @over_both
-    def test_tells_what_there_is(self, dtls):
-        a, _ = self.sockets(dtls)
-        c = self.keep(psk_contexts(dtls)[0].wrap_socket(a, do_handshake_on_connect=False))
-        self.assertIsNone(c.cipher())
-        self.assertIsNone(c.version())
-        self.assertIsNone(c.selected_alpn_protocol())
-        self.assertEqual(c.pending(), 0)
-        self.assertGreaterEqual(c.fileno(), 0)
-
-    def test_gives_results_or_errors_and_never_crashes(self):
-        for dtls in (False, True):
-            for ctx in psk_contexts(dtls):
-                a, b = self.sockets(dtls)
-                a.setblocking(False)
-                sock = self.keep(ctx.wrap_socket(a, do_handshake_on_connect=False))
-                self.call_all(sock)
-                self.call_all(sock)
-
-    def test_gives_results_or_errors_over_an_object_too(self):
-        for dtls, transport in ((False, io.BytesIO()), (True, pipes(True)[0])):
-            sock = psk_contexts(dtls)[0].wrap_socket(transport, do_handshake_on_connect=False)
-            for _ in range(2):
-                self.call_all(sock, (OSError, ValueError, AttributeError))  # what the object has not
-
-    def test_is_made_by_contexts_alone(self):
-        a, _ = self.sockets()
-        kind = type(psk_contexts()[0].wrap_socket(a, do_handshake_on_connect=False))
-        self.assertEqual(kind.__name__, "SSLSocket")
-        self.assertRaises(TypeError, kind)
-        self.assertRaises(TypeError, kind, a)
-
-    def test_has_the_repr_of_its_type(self):
-        a, _ = self.sockets()
-        sock = self.keep(psk_contexts()[0].wrap_socket(a, do_handshake_on_connect=False))
-        self.assertEqual(repr(sock), object.__repr__(sock))
