@@ -10,6 +10,7 @@
 	X(messages) \
 	X(sim) \
 	X(weather) \
+	X(relay) \
 	X(fates) \
 	X(hosts) \
 	X(psk) \

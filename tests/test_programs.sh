@@ -661,6 +661,12 @@ api_transport_tells_one_story_a_seed() {
 	done
 }
 
+api_lossy_link_is_exact() {
+	equal "$("$BIN/api-lossy-link")" ' 330 ms  reading 1 is stored
+ 660 ms  reading 2 is stored
+ 740 ms  reading 3 is stored'
+}
+
 demo=$(dirname "${BASH_SOURCE[0]}")/../examples/demo.sh
 
 demo_in_time() {
@@ -755,6 +761,7 @@ t 'two clients at once' two_clients_at_once
 t '200 clients in parallel' two_hundred_clients
 t 'the API examples talk to each other' api_examples_talk
 t 'api-transport tells one story for one seed' api_transport_tells_one_story_a_seed
+t 'api-lossy-link loses and resends at exact times' api_lossy_link_is_exact
 t 'the demo does what it promises within 30 s, and leaves nothing' demo_in_time
 t 'the demo fails when nothing was lost' demo_fails_with 'the link lost nothing' \
 	dtls-relay 'exec "$REAL/dtls-relay" "${@:1:4}"'
