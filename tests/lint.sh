@@ -8,7 +8,7 @@ CC=${CC:-cc}
 shopt -s nullglob
 sources=(dtls/*.c ssl_shim/*.c ssl_shim/python/*.c examples/*.c tests/*.c tests/bench/*.c)
 headers=(dtls/*.h ssl_shim/*.h ssl_shim/python/*.h examples/*.h tests/*.h)
-scripts=(.ci/run examples/*.sh tests/*.sh tests/python/*.sh)
+scripts=(.ci/run examples/*.sh tests/*.sh)
 status=0
 
 # step TITLE COMMAND...: one line for each step; its output only when it fails.
@@ -68,6 +68,17 @@ exported_a() {
 	nm -g --defined-only "$BUILD/lib/libdtls.a" | awk 'NF == 3 { print $3 }' | LC_ALL=C sort
 }
 
+run_flake8() {
+	/usr/bin/python3 -m flake8 --max-line-length=120 --extend-ignore=E203 ssl_shim/python examples tests/python tests/bench
+}
+
+# Debian's interpreter, which has mypy. Nobody is to make connections and servers of aio but its functions.
+stubs() {
+	printf 'ssl_shim.aio.%s.__init__\n' DTLSConnection Server >"$BUILD/gen/undeclared"
+	PYTHONPATH=$BUILD/python MYPYPATH=$BUILD/python MYPY_CACHE_DIR=$BUILD/gen/mypy \
+		/usr/bin/python3 -m mypy.stubtest --allowlist "$BUILD/gen/undeclared" ssl_shim tls ussl
+}
+
 registered_suites() {
 	local file name bad=0
 	for file in tests/test_*.c; do
@@ -86,6 +97,8 @@ step 'clang-tidy' run_clang_tidy
 step 'dtls.h, sim.h and ssl_shim.h are C++, too' cplusplus
 # SC2317: the functions of a test and of a step are called by name. SC2016: $ and ` in quotes are awk's and grep's.
 step 'shellcheck' shellcheck -x -P tests -e SC2317,SC2016 "${scripts[@]}"
+step 'flake8' run_flake8
+step 'the stubs of the Python module are what it has' stubs
 step 'the functions declared in dtls.h and sim.h are those of dtls/libdtls.sym' same_symbols headers declared
 step 'libdtls.so exports those of dtls/libdtls.sym' same_symbols libdtls.so exported_so
 step 'libdtls.a exports those of dtls/libdtls.sym' same_symbols libdtls.a exported_a

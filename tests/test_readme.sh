@@ -2,19 +2,21 @@
 # What README.md shows is true: its programs compile without a warning and talk to each other, its files exist.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=python.sh
+. "$(dirname "$0")/python.sh"
 need cc
 
 root=$(dirname "$BIN")/..
 [[ -e $root/README.md ]] || root=.
 
-# block N: the README's Nth C program.
+# block LANGUAGE N: the README's Nth program in it.
 block() {
-	awk -v want="$1" '/^```c$/ {n++; on = 1; next} /^```$/ {on = 0} on && n == want' "$root/README.md"
+	awk -v start="\`\`\`$1" -v want="$2" '$0 == start {n++; on = 1; next} /^```$/ {on = 0} on && n == want' "$root/README.md"
 }
 
 # compile N NAME PORT: on a port of our own, so that tests may run side by side.
 compile() {
-	block "$1" | sed "s/htons(5684)/htons($3)/" >"$T/$2.c"
+	block c "$1" | sed "s/htons(5684)/htons($3)/" >"$T/$2.c"
 	[[ -s $T/$2.c ]]
 	# shellcheck disable=SC2086 # flags are words
 	cc -std=gnu11 -Wall -Wextra -Werror ${SANITIZE:+-fsanitize=$SANITIZE} -I"$root" "$T/$2.c" \
@@ -30,8 +32,23 @@ client_and_server_talk() {
 	equal "$(ASAN_OPTIONS=detect_leaks=0 timeout 20 "$T/client")" 21.4
 }
 
+python_client_and_server_talk() {
+	local n deadline=$((SECONDS + 20))
+	for n in 1 2; do
+		block python "$n" | sed 's/5684/25686/' >"$T/$n.py"
+		[[ -s $T/$n.py ]]
+	done
+	start server "${python[@]}" -u "$T/2.py"
+	# The kernel tells it that the port is closed until the server has it.
+	until "${python[@]}" "$T/1.py" >"$T/answer" 2>"$T/1.err"; do
+		contains "$T/1.err" 'ConnectionRefusedError'
+		((SECONDS < deadline))
+	done
+	equal "$(<"$T/answer")" 21.4
+}
+
 programs_are_short() {
-	(($(block 1 | wc -l) <= 26 && $(block 2 | wc -l) <= 28))
+	(($(block c 1 | wc -l) <= 26 && $(block c 2 | wc -l) <= 28))
 }
 
 map_names_every_source() {
@@ -71,6 +88,7 @@ certificates_as_shown() {
 }
 
 t 'the README'\''s client and server talk' client_and_server_talk
+t 'so do those in Python' python_client_and_server_talk
 t 'its certificates are made and accepted as shown, over DTLS and TLS' certificates_as_shown
 t 'they are as short as promised' programs_are_short
 t 'the file map names every source' map_names_every_source

@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,25 +67,23 @@ static void widen(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 }
 
-/* In front of a socket of ours; the options end with NULL. */
-static struct relay relay_start(const char *first, ...)
+/* In front of a socket of ours. */
+static struct relay relay_start(const char *more)
 {
 	struct relay r = {.server = loopback_bound("127.0.0.1", 0, SOCK_NONBLOCK)};
-	char target[32], line[128] = "", *options[OPTIONS_MAX] = {"-t", target};
+	char target[32], line[128] = "", *rest = strdup(more), *next = rest, *options[OPTIONS_MAX] = {"-t", target};
 	int told[2];
-	va_list more;
 
 	snprintf(target, sizeof(target), "127.0.0.1:%u", loopback_port(r.server));
-	va_start(more, first);
-	for (int i = 2; first != NULL; first = va_arg(more, const char *)) {
+	for (int i = 2; next != NULL && *next != '\0'; i++) {
 		ck_assert_int_lt(i, OPTIONS_MAX - 1);
-		options[i++] = (char *)first;
+		options[i] = strsep(&next, " ");
 	}
-	va_end(more);
 	ck_assert_int_eq(pipe(told), 0);
 	r.pid = fork();
 	if (r.pid == 0)
 		exec_relay(told[1], options);
+	free(rest);
 	close(told[1]);
 	r.told = fdopen(told[0], "r");
 	ck_assert_ptr_nonnull(fgets(line, sizeof(line), r.told));
@@ -168,7 +165,7 @@ static bool take(int fd, struct arrivals *a)
 		return false;
 	ck_assert_int_gt(n, (ssize_t)sizeof(d.number));
 	if (a->total == 0)
-		connect(fd, (struct sockaddr *)&from, from_len);
+		ck_assert_int_eq(connect(fd, (struct sockaddr *)&from, from_len), 0);
 	note(a, &d, (size_t)n);
 	return true;
 }
@@ -210,7 +207,7 @@ static unsigned with_copies(const struct arrivals *a, unsigned copies)
 
 START_TEST(relay_passes_everything_in_order)
 {
-	struct relay r = relay_start(NULL);
+	struct relay r = relay_start("");
 	struct arrivals there = carry(r.client, r.server, 200), back = carry(r.server, r.client, 200);
 
 	for (struct arrivals *a = &there; a != NULL; a = a == &there ? &back : NULL) {
@@ -223,7 +220,7 @@ END_TEST
 
 START_TEST(relay_loses_independently_each_way)
 {
-	struct relay r = relay_start("--loss", "20%", NULL);
+	struct relay r = relay_start("--loss 20%");
 	struct arrivals there = carry(r.client, r.server, 200), back = carry(r.server, r.client, 200);
 	unsigned both = 0;
 
@@ -240,7 +237,7 @@ END_TEST
 /* One begins at 0.02 of those that pass, and lasts for 1 / 0.18 = 5.6 datagrams. */
 START_TEST(relay_loses_in_bursts)
 {
-	struct relay r = relay_start("--burst-loss", "1", "--burst-enter", "0.02", "--burst-leave", "0.18", NULL);
+	struct relay r = relay_start("--burst-loss 1 --burst-enter 0.02 --burst-leave 0.18");
 	struct arrivals a = carry(r.client, r.server, 200);
 	unsigned lost = with_copies(&a, 0), bursts = 0;
 
@@ -255,7 +252,7 @@ END_TEST
 
 START_TEST(relay_duplicates)
 {
-	struct relay r = relay_start("--duplicate", "0.1", NULL);
+	struct relay r = relay_start("--duplicate 0.1");
 	struct arrivals a = carry(r.client, r.server, 200);
 
 	assert_rate(with_copies(&a, 2), COUNT, 0.1);
@@ -266,7 +263,7 @@ END_TEST
 
 START_TEST(relay_reorders)
 {
-	struct relay r = relay_start("--reorder", "0.1", "--delay", "5", NULL);
+	struct relay r = relay_start("--reorder 0.1 --delay 5");
 	struct arrivals a = carry(r.client, r.server, 200);
 
 	assert_rate(a.late, COUNT, 0.1);
@@ -277,7 +274,7 @@ END_TEST
 
 START_TEST(relay_corrupts_one_byte)
 {
-	struct relay r = relay_start("--corrupt", "0.1", NULL);
+	struct relay r = relay_start("--corrupt 0.1");
 	struct arrivals a = carry(r.client, r.server, 200);
 
 	assert_rate(a.changed, COUNT, 0.1);
@@ -288,7 +285,7 @@ END_TEST
 
 START_TEST(relay_loses_what_is_larger_than_the_mtu)
 {
-	struct relay r = relay_start("--mtu", "600", NULL);
+	struct relay r = relay_start("--mtu 600");
 	struct arrivals a = {0};
 
 	for (uint32_t i = 0; i < 10; i++)
@@ -302,7 +299,7 @@ END_TEST
 
 START_TEST(relay_loses_by_number)
 {
-	struct relay r = relay_start("--drop", "2,c4-5,s1", NULL);
+	struct relay r = relay_start("--drop 2,c4-5,s1");
 	struct arrivals there = {0}, back = {0};
 
 	for (uint32_t i = 0; i < 6; i++)
@@ -322,7 +319,7 @@ END_TEST
 /* A datagram waits for those before it: 20 of 500 bytes at 50,000 bytes a second take 200 ms. */
 START_TEST(relay_queues_for_its_rate)
 {
-	struct relay r = relay_start("--rate", "50000", NULL);
+	struct relay r = relay_start("--rate 50000");
 	struct arrivals a = {0};
 	int64_t began = loopback_now_ms();
 
@@ -338,7 +335,7 @@ END_TEST
 /* Never early; and spread over the jitter: of 200 datagrams some take its first quarter, and some its last. */
 START_TEST(relay_delays_and_jitters)
 {
-	struct relay r = relay_start("--delay", "100", "--jitter", "400", NULL);
+	struct relay r = relay_start("--delay 100 --jitter 400");
 	struct arrivals a = {0};
 	struct pollfd p = {.fd = r.server, .events = POLLIN};
 	int64_t began = loopback_now_ms(), first, last = 0;
@@ -361,10 +358,10 @@ END_TEST
 START_TEST(relay_repeats_the_weather_of_a_seed)
 {
 	struct arrivals runs[3];
-	const char *seeds[] = {"7", "7", "8"};
+	const char *seeds[] = {"--loss 0.5 --seed 7", "--loss 0.5 --seed 7", "--loss 0.5 --seed 8"};
 
 	for (int i = 0; i < 3; i++) {
-		struct relay r = relay_start("--loss", "0.5", "--seed", seeds[i], NULL);
+		struct relay r = relay_start(seeds[i]);
 
 		runs[i] = carry(r.client, r.server, 200);
 		relay_stop(&r, COUNT, 0);
@@ -388,7 +385,7 @@ static void echo_all(int fd)
 /* Each gets its own answer, through its own socket. */
 START_TEST(relay_serves_thousands_of_clients)
 {
-	struct relay r = relay_start("--delay", "20", NULL);
+	struct relay r = relay_start("--delay 20");
 	struct rlimit limit;
 	struct pollfd server = {.fd = r.server, .events = POLLIN};
 	static int clients[CLIENTS];

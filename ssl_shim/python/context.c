@@ -222,27 +222,27 @@ static PyObject *set_alpn_protocols(PyObject *self, PyObject *list)
 
 static PyMethodDef methods[] = {
     {"load_cert_chain", WITH_KEYWORDS(load_cert_chain), METH_VARARGS | METH_KEYWORDS,
-	"load_cert_chain(certfile, keyfile, password=None)\n--\n\n"
+	"load_cert_chain($self, /, certfile, keyfile, password=None)\n--\n\n"
 	"This side's chain and key: paths (str), or their content (bytes), PEM or DER. The key is parsed first.\n"
 	"ValueError('invalid key'), ValueError('invalid cert'); OSError when a file cannot be read."},
     {"load_verify_locations", WITH_KEYWORDS(load_verify_locations), METH_VARARGS | METH_KEYWORDS,
-	"load_verify_locations(cafile=None, cadata=None)\n--\n\n"
+	"load_verify_locations($self, /, cafile=None, cadata=None)\n--\n\n"
 	"CAs to verify the peer with: a path, or their content; repeated calls add. ValueError('invalid cert'); "
 	"OSError."},
     {"get_ciphers", get_ciphers, METH_NOARGS,
-	"get_ciphers()\n--\n\nThe enabled suites' names, most wanted first, as mbed TLS spells them; "
+	"get_ciphers($self, /)\n--\n\nThe enabled suites' names, most wanted first, as mbed TLS spells them; "
 	"without credentials, of\nboth kinds."},
     {"set_ciphers", set_ciphers, METH_O,
-	"set_ciphers(names, /)\n--\n\nA list or tuple of suites, most wanted first, with '-' or '_'.\n"
+	"set_ciphers($self, names, /)\n--\n\nA list or tuple of suites, most wanted first, with '-' or '_'.\n"
 	"OSError(-24192, 'MBEDTLS_ERR_SSL_BAD_CONFIG') for none, or one that is unknown or too weak."},
     {"set_alpn_protocols", set_alpn_protocols, METH_O,
-	"set_alpn_protocols(names, /)\n--\n\nApplication protocols (RFC 7301), most wanted first. ValueError."},
+	"set_alpn_protocols($self, names, /)\n--\n\nApplication protocols (RFC 7301), most wanted first. ValueError."},
     {"set_psk_client_callback", WITH_KEYWORDS(context_set_psk_client_callback), METH_VARARGS | METH_KEYWORDS,
-	"set_psk_client_callback(callback)\n--\n\n"
+	"set_psk_client_callback($self, /, callback)\n--\n\n"
 	"callback(None) returns (identity, key), str and bytes; it is called when a socket is wrapped. None removes "
 	"it."},
     {"set_psk_server_callback", WITH_KEYWORDS(context_set_psk_server_callback), METH_VARARGS | METH_KEYWORDS,
-	"set_psk_server_callback(callback, identity_hint=None)\n--\n\n"
+	"set_psk_server_callback($self, /, callback, identity_hint=None)\n--\n\n"
 	"callback(identity: str) returns the key as bytes; b'' or None for none. mbed TLS sends no hint: ValueError "
 	"for one."},
     {"wrap_socket", WITH_KEYWORDS(context_wrap_socket), METH_VARARGS | METH_KEYWORDS, context_wrap_socket_doc},

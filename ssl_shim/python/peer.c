@@ -237,20 +237,20 @@ static PyObject *get_max_payload(PyObject *self, void *closure)
 
 static PyMethodDef methods[] = {
     {"send", send_message, METH_O,
-	"send(data, /)\n--\n\n"
+	"send($self, data, /)\n--\n\n"
 	"One message (bytes-like) in one datagram, sent at once. Returns the number of bytes, or None where the "
 	"server\n"
 	"does not block and the output is full. OSError: EMSGSIZE when it does not fit, EPIPE once the peer has "
 	"ended;\n"
 	"ValueError for an empty message; TimeoutError."},
     {"close", close_peer, METH_NOARGS,
-	"close()\n--\n\nEnds the session with close_notify; there is no event. A second call does nothing."},
-    {"cipher", cipher, METH_NOARGS, "cipher()\n--\n\n(suite, version), or None once it has ended."},
-    {"version", version, METH_NOARGS, "version()\n--\n\n'DTLSv1.2', or None once it has ended."},
+	"close($self, /)\n--\n\nEnds the session with close_notify; there is no event. A second call does nothing."},
+    {"cipher", cipher, METH_NOARGS, "cipher($self, /)\n--\n\n(suite, version), or None once it has ended."},
+    {"version", version, METH_NOARGS, "version($self, /)\n--\n\n'DTLSv1.2', or None once it has ended."},
     {"selected_alpn_protocol", selected_alpn_protocol, METH_NOARGS,
-	"selected_alpn_protocol()\n--\n\nThe application protocol that was agreed on, or None."},
+	"selected_alpn_protocol($self, /)\n--\n\nThe application protocol that was agreed on, or None."},
     {"getpeercert", FUNCTION(getpeercert), METH_VARARGS | METH_KEYWORDS,
-	"getpeercert(binary_form=False)\n--\n\n"
+	"getpeercert($self, /, binary_form=False)\n--\n\n"
 	"The peer's certificate in DER, or None. NotImplementedError unless binary_form."},
     {NULL, NULL, 0, NULL},
 };

@@ -420,7 +420,7 @@ static PyObject *stats(PyObject *self, PyObject *ignored)
 
 static PyMethodDef methods[] = {
     {"recv", recv_event, METH_NOARGS,
-	"recv()\n--\n\n"
+	"recv($self, /)\n--\n\n"
 	"The next event: (peer, message), the message as bytes, or (peer, CONNECTED), (peer, CLOSED), (peer, FAILED): "
 	"a\n"
 	"handshake that came to nothing. peer.reason and peer.error tell why. None where it does not block and "
@@ -428,37 +428,39 @@ static PyMethodDef methods[] = {
 	"is there. TimeoutError; OSError when the socket itself fails, EBADF after close; a peer's trouble never "
 	"raises."},
     {"stats", stats, METH_NOARGS,
-	"stats()\n--\n\n"
+	"stats($self, /)\n--\n\n"
 	"Counters since it was made, and gauges of now (peers, handshakes), by name, as dict[str, int]; once it is "
 	"closed\n"
 	"the last ones. Every datagram that came in is delivered, answered, part of a handshake, or counted under one\n"
 	"drop_ reason."},
     {"close_identity", close_identity, METH_O,
-	"close_identity(identity, /)\n--\n\n"
+	"close_identity($self, identity, /)\n--\n\n"
 	"Ends every session that rests on this pre-shared key's identity (bytes-like); returns how many there were. "
 	"Their\n"
 	"CLOSED events follow. Change the key first: the client may come back."},
     {"close", close_server, METH_NOARGS,
-	"close()\n--\n\n"
+	"close($self, /)\n--\n\n"
 	"Sends close_notify to every peer and closes the socket; there are no events. A second call does nothing."},
     {"setblocking", setblocking, METH_O,
-	"setblocking(flag, /)\n--\n\nWhether recv() and peer.send() wait; passed on to the socket."},
+	"setblocking($self, flag, /)\n--\n\nWhether recv() and peer.send() wait; passed on to the socket."},
     {"settimeout", settimeout, METH_O,
-	"settimeout(seconds, /)\n--\n\n"
+	"settimeout($self, seconds, /)\n--\n\n"
 	"How long recv() and peer.send() wait: None for ever, 0 not at all. ValueError when negative."},
-    {"gettimeout", gettimeout, METH_NOARGS, "gettimeout()\n--\n\nSeconds, 0.0 when it does not block, or None."},
+    {"gettimeout", gettimeout, METH_NOARGS,
+	"gettimeout($self, /)\n--\n\nSeconds, 0.0 when it does not block, or None."},
     {"timeout", timeout, METH_NOARGS,
-	"timeout()\n--\n\n"
+	"timeout($self, /)\n--\n\n"
 	"Seconds until recv() or handle_timeout() must be called, for all peers; 0.0 when that is overdue, or an event "
 	"is\n"
 	"at hand; None: no timer runs."},
     {"handle_timeout", handle_timeout, METH_NOARGS,
-	"handle_timeout()\n--\n\n"
+	"handle_timeout($self, /)\n--\n\n"
 	"Sends again what is overdue, and ends what is; does nothing before. recv(), which does the same, tells the "
 	"events."},
     {"unsent", unsent, METH_NOARGS,
-	"unsent()\n--\n\nWhether datagrams wait for room in the system: poll for output, too, and then call recv()."},
-    {"fileno", fileno_of, METH_NOARGS, "fileno()\n--\n\nThe descriptor, for poll and select; -1 when closed."},
+	"unsent($self, /)\n--\n\nWhether datagrams wait for room in the system: poll for output, too, and then call "
+	"recv()."},
+    {"fileno", fileno_of, METH_NOARGS, "fileno($self, /)\n--\n\nThe descriptor, for poll and select; -1 when closed."},
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", leave, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

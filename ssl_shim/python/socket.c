@@ -346,72 +346,90 @@ static PyObject *iterate(PyObject *self)
 
 static PyMethodDef methods[] = {
     {"read", FUNCTION(stream_read), METH_FASTCALL,
-	"read(n=-1, /)\n--\n\nn bytes, fewer only at the end, b'' behind it; without n, all until the end. DTLS: one "
+	"read($self, n=-1, /)\n--\n\nn bytes, fewer only at the end, b'' behind it; without n, all until the end. "
+	"DTLS: one "
 	"record, or\n"
 	"its first n bytes. None when nothing can be read now. OSError; TimeoutError."},
     {"readinto", FUNCTION(stream_readinto), METH_FASTCALL,
-	"readinto(buffer, nbytes=None, /)\n--\n\nLike read, into a buffer; returns the number of bytes, or None."},
+	"readinto($self, buffer, nbytes=None, /)\n--\n\nLike read, into a buffer; returns the number of bytes, or "
+	"None."},
     {"readline", FUNCTION(stream_readline), METH_FASTCALL,
-	"readline(limit=-1, /)\n--\n\nUp to and with b'\\n', or what there is at the end. None when nothing can be "
+	"readline($self, limit=-1, /)\n--\n\nUp to and with b'\\n', or what there is at the end. None when nothing can "
+	"be "
 	"read now."},
     {"recv", FUNCTION(stream_recv), METH_FASTCALL,
-	"recv(n=16384, /)\n--\n\n1..n bytes, as many as there are, of DTLS those of one record; b'' at the end; None "
+	"recv($self, n=16384, /)\n--\n\n1..n bytes, as many as there are, of DTLS those of one record; b'' at the end; "
+	"None "
 	"when\n"
 	"nothing can be read now. What is left of a record comes next. OSError; TimeoutError."},
     {"recv_into", FUNCTION(stream_recv_into), METH_FASTCALL,
-	"recv_into(buffer, nbytes=None, /)\n--\n\nLike recv, into a buffer; returns the number of bytes, or None."},
+	"recv_into($self, buffer, nbytes=None, /)\n--\n\nLike recv, into a buffer; returns the number of bytes, or "
+	"None."},
     {"write", stream_write, METH_O,
-	"write(data, /)\n--\n\nAll of data; fewer bytes only where it does not block. DTLS: one datagram. Returns the "
+	"write($self, data, /)\n--\n\nAll of data; fewer bytes only where it does not block. DTLS: one datagram. "
+	"Returns the "
 	"number\n"
 	"of bytes, or None when nothing can be written now: then begin the next write with the same bytes. OSError;\n"
 	"TimeoutError."},
     {"send", stream_send, METH_O,
-	"send(data, /)\n--\n\nOne record at most, in one datagram for DTLS (OSError EMSGSIZE when it does not fit). "
+	"send($self, data, /)\n--\n\nOne record at most, in one datagram for DTLS (OSError EMSGSIZE when it does not "
+	"fit). "
 	"Returns the\n"
 	"number of bytes, or None as write does."},
     {"sendall", stream_sendall, METH_O,
-	"sendall(data, /)\n--\n\nAll of data, or OSError; None. TimeoutError: a note tells how many bytes were taken. "
+	"sendall($self, data, /)\n--\n\nAll of data, or OSError; None. TimeoutError: a note tells how many bytes were "
+	"taken. "
 	"Where it\n"
 	"does not block, what write returns: the number of bytes taken, maybe fewer than all, or None for nothing."},
     {"do_handshake", do_handshake, METH_NOARGS,
-	"do_handshake()\n--\n\nTrue when the handshake is done; None when it cannot go on now. Reads and writes imply "
+	"do_handshake($self, /)\n--\n\nTrue when the handshake is done; None when it cannot go on now. Reads and "
+	"writes imply "
 	"it.\n"
 	"ValueError for a certificate that does not verify; OSError; TimeoutError."},
     {"close", close_socket, METH_NOARGS,
-	"close()\n--\n\nSends close_notify and closes the socket. A second call does nothing."},
+	"close($self, /)\n--\n\nSends close_notify and closes the socket. A second call does nothing."},
     {"unwrap", unwrap, METH_NOARGS,
-	"unwrap()\n--\n\nSends close_notify, waits for the peer's (not for DTLS), and returns the socket that was "
+	"unwrap($self, /)\n--\n\nSends close_notify, waits for the peer's (not for DTLS), and returns the socket that "
+	"was "
 	"wrapped,\n"
 	"open; None when that cannot be done now."},
     {"setblocking", setblocking, METH_O,
-	"setblocking(flag, /)\n--\n\nWhether reads and writes wait; passed on to the socket that was wrapped."},
+	"setblocking($self, flag, /)\n--\n\nWhether reads and writes wait; passed on to the socket that was wrapped."},
     {"settimeout", settimeout, METH_O,
-	"settimeout(seconds, /)\n--\n\nHow long a read or write waits: None for ever, 0 not at all. ValueError when "
+	"settimeout($self, seconds, /)\n--\n\nHow long a read or write waits: None for ever, 0 not at all. ValueError "
+	"when "
 	"negative."},
-    {"gettimeout", gettimeout, METH_NOARGS, "gettimeout()\n--\n\nSeconds, 0.0 when it does not block, or None."},
+    {"gettimeout", gettimeout, METH_NOARGS,
+	"gettimeout($self, /)\n--\n\nSeconds, 0.0 when it does not block, or None."},
     {"timeout", timeout, METH_NOARGS,
-	"timeout()\n--\n\nDTLS: seconds until handle_timeout() must be called, 0.0 when it is overdue; None: no timer "
+	"timeout($self, /)\n--\n\nDTLS: seconds until handle_timeout() must be called, 0.0 when it is overdue; None: "
+	"no timer "
 	"runs."},
     {"handle_timeout", handle_timeout, METH_NOARGS,
-	"handle_timeout()\n--\n\nDTLS: sends again what is overdue; does nothing before. OSError when the handshake "
+	"handle_timeout($self, /)\n--\n\nDTLS: sends again what is overdue; does nothing before. OSError when the "
+	"handshake "
 	"gave up."},
     {"ioctl", ioctl, METH_VARARGS,
-	"ioctl(request, arg, /)\n--\n\n3: which of 1 (readable) and 4 (writable) in arg hold, 32 once it is closed or "
+	"ioctl($self, request, arg, /)\n--\n\n3: which of 1 (readable) and 4 (writable) in arg hold, 32 once it is "
+	"closed or "
 	"has\n"
 	"failed; 4: closes, returns 0. OSError(EINVAL) for others."},
-    {"pending", pending, METH_NOARGS, "pending()\n--\n\nBytes that can be read without asking the socket."},
-    {"cipher", cipher, METH_NOARGS, "cipher()\n--\n\n(suite, version), or None before the handshake and after close."},
-    {"version", version, METH_NOARGS, "version()\n--\n\n'TLSv1.2', 'DTLSv1.2', 'TLSv1.3', or None."},
+    {"pending", pending, METH_NOARGS, "pending($self, /)\n--\n\nBytes that can be read without asking the socket."},
+    {"cipher", cipher, METH_NOARGS,
+	"cipher($self, /)\n--\n\n(suite, version), or None before the handshake and after close."},
+    {"version", version, METH_NOARGS, "version($self, /)\n--\n\n'TLSv1.2', 'DTLSv1.2', 'TLSv1.3', or None."},
     {"selected_alpn_protocol", selected_alpn_protocol, METH_NOARGS,
-	"selected_alpn_protocol()\n--\n\nThe application protocol that was agreed on, or None."},
+	"selected_alpn_protocol($self, /)\n--\n\nThe application protocol that was agreed on, or None."},
     {"getpeercert", FUNCTION(getpeercert), METH_VARARGS | METH_KEYWORDS,
-	"getpeercert(binary_form=False)\n--\n\nThe peer's certificate in DER, or None. NotImplementedError unless "
+	"getpeercert($self, /, binary_form=False)\n--\n\nThe peer's certificate in DER, or None. NotImplementedError "
+	"unless "
 	"binary_form."},
     {"getpeername", address_of_peer, METH_NOARGS,
-	"getpeername()\n--\n\nThe peer's address; also that which a DTLS server has learnt from a valid cookie. "
+	"getpeername($self, /)\n--\n\nThe peer's address; also that which a DTLS server has learnt from a valid "
+	"cookie. "
 	"OSError."},
     {"fileno", fileno_of, METH_NOARGS,
-	"fileno()\n--\n\nThe descriptor, for poll and select; -1 when closed, or without one."},
+	"fileno($self, /)\n--\n\nThe descriptor, for poll and select; -1 when closed, or without one."},
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", leave, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -4,7 +4,7 @@
 #include <string.h>
 
 const char context_wrap_socket_doc[] =
-    "wrap_socket(sock, *, server_side=False, do_handshake_on_connect=True, server_hostname=None, "
+    "wrap_socket($self, /, sock, *, server_side=False, do_handshake_on_connect=True, server_hostname=None, "
     "client_id=None)\n--\n\n"
     "An SSLSocket over sock: a socket, or an object with readinto and write. The handshake is done at once, and "
     "waited\n"
@@ -13,7 +13,8 @@ const char context_wrap_socket_doc[] =
     "honoured\n"
     "and for a certificate that does not verify; OSError for every other failure; sock then stays open.";
 const char module_wrap_socket_doc[] =
-    "wrap_socket(sock, server_side=False, keyfile=None, certfile=None, cert_reqs=CERT_NONE, ca_certs=None,\n"
+    "wrap_socket($module, /, sock, server_side=False, keyfile=None, certfile=None, cert_reqs=CERT_NONE, "
+    "ca_certs=None,\n"
     "            server_hostname=None, do_handshake=True, *, key=None, cert=None, cadata=None, psk_ident=None,\n"
     "            psk_key=None)\n--\n\n"
     "An SSLSocket in one call: TLS, or DTLS over a datagram socket. keyfile, certfile and ca_certs are paths or "

@@ -1,4 +1,4 @@
-"""TLS and DTLS with certificates and pre-shared keys, as Python's and MicroPython's ssl modules have it, on mbed TLS."""
+"""TLS and DTLS with certificates and pre-shared keys, as in the ssl modules of Python and MicroPython, on mbed TLS."""
 
 from ._ssl_shim import (
     CERT_NONE,

@@ -1,7 +1,9 @@
-from collections.abc import Buffer, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, final
+
+from _typeshed import ReadableBuffer as Buffer
 
 CERT_NONE: int
 CERT_OPTIONAL: int
@@ -30,6 +32,7 @@ class _HasFileno(Protocol):
 
 _Socket = int | _HasFileno | _Transport
 
+@final
 class SSLSocket:
     @property
     def psk_identity(self) -> bytes | None: ...
@@ -64,6 +67,7 @@ class SSLSocket:
     def __iter__(self) -> Iterator[bytes]: ...
     def __next__(self) -> bytes: ...
 
+@final
 class SSLContext:
     verify_mode: int
     verify_callback: Callable[[memoryview, int], int] | None
@@ -102,6 +106,7 @@ class SSLContext:
         client_id: Buffer | None = None,
     ) -> SSLSocket: ...
 
+@final
 class DTLSPeer:
     @property
     def address(self) -> tuple[str, int] | tuple[str, int, int, int]: ...
@@ -120,6 +125,7 @@ class DTLSPeer:
     def selected_alpn_protocol(self) -> str | None: ...
     def getpeercert(self, binary_form: bool = False) -> bytes | None: ...
 
+@final
 class DTLSServer:
     def __new__(
         cls,
