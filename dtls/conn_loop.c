@@ -9,7 +9,7 @@
 
 enum {
 	INPUTS_BETWEEN_TIMERS = 64, /* an endless stream of datagrams must not stop the timers... */
-	ROUNDS_AT_ONCE = 1024, /* ...nor keep the caller for ever */
+	ROUNDS_AT_ONCE = 16, /* ...nor keep the caller for ever */
 };
 
 int conn_fail(struct dtls_conn *c, int code, const char *format, ...)

@@ -10,7 +10,7 @@ enum {
 	DEFAULT_MAX_PEERS = 100000,
 	DEFAULT_MAX_HANDSHAKES = 1000,
 	INPUTS_BETWEEN_TIMERS = 64, /* an endless stream of datagrams must not stop the timers... */
-	ROUNDS_AT_ONCE = 1024, /* ...nor keep the caller for ever */
+	ROUNDS_AT_ONCE = 16, /* ...nor keep the caller for ever */
 	CLOSED_AT_ONCE = 64,
 };
 
