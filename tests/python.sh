@@ -5,7 +5,7 @@
 PYTHON=${PYTHON:-python3}
 BUILD=$(realpath "${BUILD:-build}")
 need "$PYTHON"
-python=(env "PYTHONPATH=$BUILD/python" PYTHONDONTWRITEBYTECODE=1)
+python=(env -u PYTHONUNBUFFERED "PYTHONPATH=$BUILD/python" PYTHONDONTWRITEBYTECODE=1)
 # A module under the sanitizers needs their runtime before all else; what the interpreter keeps is no leak of ours.
 if [[ ${SANITIZE:-} == *address* ]]; then
 	python+=("LD_PRELOAD=$(${CC:-cc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0:exitcode=99
