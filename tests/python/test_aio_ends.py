@@ -141,7 +141,8 @@ class Losses(ServerCase):
     async def test_sends_again_by_itself(self):
         server = await self.start(ctx=psk_server(handshake_timeout=(50, 60000)), idle_ms=9000 * WAIT)
         await self.assert_echoes(await self.connect())
-        await until(lambda: server._listeners[0]._timer.when() > self.loop.time() + WAIT)  # that of who is silent
+        listener = server._listeners[0]
+        await until(lambda: listener._timer and listener._timer.when() > self.loop.time() + WAIT)  # that of who is silent
         link = Link(self, self.address)
         link.loses = lambda to_server, datagram: link.passed >= 3
         self.task(self.connect(psk_client(), link.address))
