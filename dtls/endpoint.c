@@ -10,7 +10,8 @@ enum {
 	DEFAULT_MAX_PEERS = 100000,
 	DEFAULT_MAX_HANDSHAKES = 1000,
 	INPUTS_BETWEEN_TIMERS = 64, /* an endless stream of datagrams must not stop the timers... */
-	ROUNDS_AT_ONCE = 16, /* ...nor keep the caller for ever */
+	ROUNDS_AT_ONCE = 16, /* ...nor keep the caller for ever... */
+	BUSY_MS = 10, /* ...nor by what is expensive, as handshakes are */
 	CLOSED_AT_ONCE = 64,
 };
 
@@ -282,10 +283,13 @@ static void begin(struct dtls_endpoint *ep)
 
 ssize_t dtls_endpoint_recv(struct dtls_endpoint *ep, struct dtls_peer **peer, void *buf, size_t len)
 {
+	int64_t stop_at;
+	bool late = false;
 	ssize_t n;
 
 	begin(ep);
 	ep->rounds = 0;
+	stop_at = endpoint_now(ep) + BUSY_MS;
 	for (;;) {
 		if (ep->first_event != NULL)
 			return next_event(ep, peer);
@@ -296,15 +300,17 @@ ssize_t dtls_endpoint_recv(struct dtls_endpoint *ep, struct dtls_peer **peer, vo
 				return n;
 			continue;
 		}
-		if (ep->inputs < INPUTS_BETWEEN_TIMERS && take_datagram(ep))
+		if (ep->inputs < INPUTS_BETWEEN_TIMERS && !late && take_datagram(ep)) {
+			late = endpoint_now(ep) >= stop_at;
 			continue;
+		}
 		if (ep->failed)
 			return DTLS_FAIL;
 		/* Drained, or overdue: an answer that had come was taken before a timer fires for it. */
-		ep->more = ep->inputs >= INPUTS_BETWEEN_TIMERS;
+		ep->more = late || ep->inputs >= INPUTS_BETWEEN_TIMERS;
 		run_timers(ep);
 		dtls_endpoint_flush(ep);
-		if (ep->first_event == NULL && (!ep->more || ++ep->rounds >= ROUNDS_AT_ONCE))
+		if (ep->first_event == NULL && (!ep->more || late || ++ep->rounds >= ROUNDS_AT_ONCE))
 			return DTLS_WANT_READ;
 	}
 }
