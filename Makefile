@@ -150,7 +150,9 @@ $(SHIM): $(SHIM_OBJ) $(SOURCES)
 $(SHARED_LINKS): $(SHARED)
 	ln -sf $(<F) $@
 
-link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(MBEDTLS_LIBS)
+link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(MBEDTLS_LIBS) $(MODULE_LIBS)
+# What only the modules of dtls-lab need.
+$(BUILD)/bin/dtls-lab $(BUILD)/tests/run: MODULE_LIBS = -lm -lpcap
 
 $(MODULES): $(call objects,$(MODULE_SRC)) $(SOURCES)
 	mkdir -p $(@D) && rm -f $@
@@ -226,7 +228,7 @@ tsan: deps
 
 lint:
 	sh tests/deps.sh check python lint
-	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory all python
 	BUILD=$(BUILD) CC='$(CC)' PYTHON_INCLUDE='$(PYTHON_INCLUDE)' bash tests/lint.sh $(ALL_CPPFLAGS)
 
 bench-%: $(BUILD)/bench/%

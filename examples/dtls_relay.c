@@ -5,6 +5,7 @@
 #include "drops.h"
 #include "dtls/sim.h"
 #include "heap.h"
+#include "relay_records.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -213,6 +214,7 @@ static void tell_fate(const struct lane *lane, size_t len, const struct sim_link
 {
 	struct sim_link_stats is;
 	const char *fate = "passed";
+	char records[RELAY_RECORDS_TEXT];
 
 	sim_link_stats(lane->link, &is);
 	if (lane->dropped)
@@ -221,8 +223,9 @@ static void tell_fate(const struct lane *lane, size_t len, const struct sim_link
 		fate = "lost";
 	else if (is.too_big > was->too_big)
 		fate = "too big";
-	fprintf(stderr, "%8" PRId64 " ms  client %u, %s  %zu bytes  %s%s%s%s\n", lane->client->relay->now_ms,
-	    lane->client->number, direction_names[lane->direction], len, fate,
+	fprintf(stderr, "%8" PRId64 " ms  client %u, %s  %zu bytes%s  %s%s%s%s\n", lane->client->relay->now_ms,
+	    lane->client->number, direction_names[lane->direction], len,
+	    relay_records(lane->client->relay->datagram, len, records), fate,
 	    is.duplicated > was->duplicated ? ", duplicated" : "", is.reordered > was->reordered ? ", held back" : "",
 	    is.corrupted > was->corrupted ? ", corrupted" : "");
 }
@@ -425,7 +428,7 @@ static const char more_help[] =
     "      --drop=1,3-5,c7,s9  lose these datagrams, counted from 1 for each client and direction;\n"
     "                          c: only those from clients, s: only those from the server\n"
     "      --seed=N            of the weather (default 1); the same seed and datagrams have the same fates\n"
-    "  -v, --verbose           tell each datagram's fate\n"
+    "  -v, --verbose           tell each datagram's fate, and which DTLS records it carries\n"
     "  -h, --help              show this help\n"
     "  -V, --version           show the version\n\n"
     "P is a probability such as 0.2 or 20%. All of the weather applies to each direction on its own.\n"

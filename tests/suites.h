@@ -77,6 +77,9 @@
 	X(stream_certificates) \
 	X(stream_1_3) \
 	X(stream_threads) \
+	X(lab_sweep) \
+	X(lab_messages) \
+	X(lab_wire) \
 	X(ssl_shim) \
 	X(ssl_server) \
 	X(ssl_server_threads)

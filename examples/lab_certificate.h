@@ -1,0 +1,55 @@
+/* lab_certificate.h - what the lab's server shows and its client trusts. An RSA key, since its signatures all have the same
+ * length: the bytes on the wire do not depend on chance. It guards nothing: everybody has the key. */
+#ifndef LAB_CERTIFICATE_H
+#define LAB_CERTIFICATE_H
+
+static const char lab_certificate[] = "-----BEGIN CERTIFICATE-----\n"
+				      "MIIDHzCCAgegAwIBAgIUPBAz0j19OBabbPtZG6pbTnRatdMwDQYJKoZIhvcNAQEL\n"
+				      "BQAwDjEMMAoGA1UEAwwDbGFiMCAXDTI2MTEyMTE1MDQzNFoYDzIxMjYxMDI4MTUw\n"
+				      "NDM0WjAOMQwwCgYDVQQDDANsYWIwggEiMA0GCSqGSIb3DQEBAQUAA4IBDwAwggEK\n"
+				      "AoIBAQDRytljxX6sYTYxPpeYV35blZfQ0nyWIaGdbL2D8eERT78xGHX/6/CoK7Wu\n"
+				      "LQ6U7SXMyfkGC7CClnHQ4w2eujkZzUbfqQPV3yLgJRsHCkRZ66292Io2HAlB58or\n"
+				      "VGfOJUr3+Cf9RvD1q/adU5nuOn0qerWVjzUtAWD8Nqgo/8bqmkWR8JS6veaZ/ONU\n"
+				      "2AJpmabxZ3LVCeSxQy2I10unPwmygJ+U8jE6e9VuxgxA/A7Lkln794o8DK9bFRZe\n"
+				      "f86gko6GqpAzAyqVtkprLa+jqyN77ty+3hCrXxamucma8oTjzb/nETMzUd//Ncf4\n"
+				      "e9pS2uijr2wS5f2anrlg0C+gwueJAgMBAAGjczBxMB0GA1UdDgQWBBQE0Qa0yGBM\n"
+				      "1mRf76HRni0mQ6bNuDAfBgNVHSMEGDAWgBQE0Qa0yGBM1mRf76HRni0mQ6bNuDAP\n"
+				      "BgNVHRMBAf8EBTADAQH/MA4GA1UdEQQHMAWCA2xhYjAOBgNVHQ8BAf8EBAMCAoQw\n"
+				      "DQYJKoZIhvcNAQELBQADggEBAJZXVOX8c4MdmXkXRkVv44BkLazJl2xr5cRv8ujh\n"
+				      "0E0Wegnjc9dh1bj4VVVJXDRt9SqPJHhlOj+pCEjO/TSFYdbO0szTGpmje68xLyHh\n"
+				      "Xp7I0dZeQchpBY+YCpoiQ2UzDQNDBCau+Fpnl+s5abFam71flEaSbVuv6chpZPtq\n"
+				      "Z+JVkTkOeM8DZ/zdt4ieOINAPUjgdpnWK5Mox5k0vuXbnHJis/F0WLJ3MvsDJBcI\n"
+				      "ZeZvntQs0Z3c6aaQpf+WhEfGnbdCtnvODS547T5pMpr2qxto/pcpFYPZrPopHhWh\n"
+				      "guzodpSR9njYuqRTs3vCan/rmTU924XiljP674loM2b23S0=\n"
+				      "-----END CERTIFICATE-----\n";
+
+static const char lab_key[] = "-----BEGIN PRIVATE KEY-----\n"
+			      "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDRytljxX6sYTYx\n"
+			      "PpeYV35blZfQ0nyWIaGdbL2D8eERT78xGHX/6/CoK7WuLQ6U7SXMyfkGC7CClnHQ\n"
+			      "4w2eujkZzUbfqQPV3yLgJRsHCkRZ66292Io2HAlB58orVGfOJUr3+Cf9RvD1q/ad\n"
+			      "U5nuOn0qerWVjzUtAWD8Nqgo/8bqmkWR8JS6veaZ/ONU2AJpmabxZ3LVCeSxQy2I\n"
+			      "10unPwmygJ+U8jE6e9VuxgxA/A7Lkln794o8DK9bFRZef86gko6GqpAzAyqVtkpr\n"
+			      "La+jqyN77ty+3hCrXxamucma8oTjzb/nETMzUd//Ncf4e9pS2uijr2wS5f2anrlg\n"
+			      "0C+gwueJAgMBAAECggEAA6L3/8zJShgrcFopcetqD0e3PQX5nK4wNMAjaCYCeV3P\n"
+			      "/E5rIqZyC5w8W4guDrUJz71ur2UJQ8mqMDH0hyoGlXA8r097QLenX6WocVDn7HvT\n"
+			      "aLZhP8859kiJx7kk8e8/fHiyuHl7X3P4+s6JOKjX9vRvqAMR9N6C21apWhKWZvQB\n"
+			      "Zn0RA+/M7M7sQFD9dA7jf9QbOeSyF+zKV03yzBGX4R3SnBgQwbXMKTh4B9mHcbgr\n"
+			      "QSHkEuduYi7nPPdhPvQ+1pzKV21ifMvMJJFyzUUK2l37VDwFwpWaDlonU2OEU9CS\n"
+			      "Mb3cHWaDknwvplUCc3kkuEeIW3XEuwLv8bIbUWjNrQKBgQDpayDq5LCCz6y4aUiO\n"
+			      "CFxlRdDxBW+u+SGpPKjrBtWQ1N3rWA6VhwQ8YQq26Lgz248PnmQdjtiSZg4/VXUu\n"
+			      "yHtqOvHlNstckvBVut0ncMo3OXT5phU+P48vWca32GiMhEvL0RvXWsX75LWX7hNb\n"
+			      "lXssK3kaDfs8G9h0yU4i9DiIhQKBgQDmFpgEtr8nX5DqswI/Uwm0NZJj544LT6Ux\n"
+			      "9fxgUSGfdxUKMYzYAdvjq8QU0PbPPG13UX7Gawwtp7me5b+XzzDzSHcQCR3Fvrgg\n"
+			      "gBYVk+aNkh3SVyJE4WB0cPtJXMAqTxBxIU1Q38TJ7GhiJMUUjL4Wj4K85ha+Y9UD\n"
+			      "jtAOWCdUNQKBgBB6yskqujeSF/yxGjlE59kSk8zgeGEfH7xGFxr40Y03Ki/aeLUf\n"
+			      "4jGtHEeLqK2om7Ibma/ojOvRHsJj8zEJYIVAgiGPu83eZe93kPOe5/f8K4EQs8FA\n"
+			      "VYifSwNh2QfKs1tBeTi8JOxC2ntOiLlXlWmp7BPl1s4InUCpkcWv/mnNAoGBANu0\n"
+			      "CVa+9YpwO52Qbv3umZ6FZRKWgdEVLSWmwGVsMxHlEKcaJ2X/aGteka5a1sGN7uz3\n"
+			      "WXm3r/pMZPdwZGFeS1yS/nXGbrJq6cDG7c+O2aCnPGikISnql0K4u4oS0b/UnVuZ\n"
+			      "NA2cjnlNj2Lfv3xe5AgA4xLjFiaYh0eNb+eyj2NdAoGBAKacn6kVHIpy5UraspR2\n"
+			      "aHM53C2Oj5SDAkGy5eKGmpDk4LbLHjxRf0KG1p14h1dWzLXttzvE3mL/U9v5dOS9\n"
+			      "Ra4GddqirNMrEiXTEPBE2f9Apxa7obGUGKdUQtcU7jFR0Ovtqg5HIPV9xzjqykJI\n"
+			      "rrXHlYbwyfB2oA38rPeMj8Ie\n"
+			      "-----END PRIVATE KEY-----\n";
+
+#endif
