@@ -31,9 +31,19 @@ run_suites() {
 	count "${PIPESTATUS[0]}" "$logs/suites" "$BUILD/tests/run $*"
 }
 
+scripts=() # that have not begun
 declare -A running=()
 # What runs in the background does not get the terminal's Ctrl-C.
 trap 'kill "${!running[@]}" 2>/dev/null; wait; exit 130' INT TERM
+
+# Scripts mostly wait for programs, so that more of them run at once than there are cores.
+begin_scripts() {
+	while ((${#scripts[@]} > 0 && ${#running[@]} < 2 * $(nproc))); do
+		timeout -k 10 900 bash "${scripts[0]}" >"$logs/${scripts[0]##*/}" 2>&1 &
+		running[$!]=${scripts[0]}
+		scripts=("${scripts[@]:1}")
+	done
+}
 
 # Shows what the first script to end has printed.
 end_script() {
@@ -47,31 +57,24 @@ end_script() {
 	count "$status" "$logs/${script##*/}" "$script"
 }
 
-# Scripts mostly wait for programs, so that more of them run at once than there are cores.
-run_scripts() {
-	local script
-	for script in "$@"; do
-		((${#running[@]} < 2 * $(nproc))) || end_script
-		timeout -k 10 900 bash "$script" >"$logs/${script##*/}" 2>&1 &
-		running[$!]=$script
-	done
-	while ((${#running[@]} > 0)); do
-		end_script
-	done
-}
-
+suites=() all=
 if (($# == 0)); then
-	run_suites
-	run_scripts tests/test_*.sh
-else
-	suites=() scripts=()
-	for name in "$@"; do
-		[[ -e tests/test_$name.sh ]] && scripts+=("tests/test_$name.sh")
-		[[ -e tests/test_$name.sh && ! -e tests/test_$name.c ]] || suites+=("$name")
+	all=yes
+	scripts=(tests/test_python*.sh) # they take longest
+	for script in tests/test_*.sh; do
+		[[ $script == tests/test_python* ]] || scripts+=("$script")
 	done
-	run_scripts "${scripts[@]}"
-	((${#suites[@]} == 0)) || run_suites "${suites[@]}"
 fi
+for name in "$@"; do
+	[[ -e tests/test_$name.sh ]] && scripts+=("tests/test_$name.sh")
+	[[ -e tests/test_$name.sh && ! -e tests/test_$name.c ]] || suites+=("$name")
+done
+begin_scripts
+[[ -z $all && ${#suites[@]} == 0 ]] || run_suites "${suites[@]}"
+while ((${#running[@]} + ${#scripts[@]} > 0)); do
+	begin_scripts
+	end_script
+done
 
 echo "$SECONDS s in all"
 echo "$passed passed, $failed failed, $skipped skipped"
