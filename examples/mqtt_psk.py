@@ -85,12 +85,13 @@ class Session:
 
     def receive(self):
         """The next packet: its type, its flags and its body."""
-        first, size, shift, byte = self.exactly(1)[0], 0, 0, 128
-        while byte & 128:
+        first, size = self.exactly(1)[0], 0
+        for shift in (0, 7, 14, 21):
             byte = self.exactly(1)[0]
             size |= (byte & 127) << shift
-            shift += 7
-        return first >> 4, first & 15, self.exactly(size)
+            if byte < 128:
+                return first >> 4, first & 15, self.exactly(size)
+        raise ConnectionError("the broker sent a packet whose length has more than four bytes")  # MQTT 2.2.3
 
     def expect(self, kind):
         found, _, body = self.receive()

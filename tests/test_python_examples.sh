@@ -319,6 +319,18 @@ the_broker_falls_silent() {
 		"${mqtt[@]}" pub "127.0.0.1:$PORT" --psk "$KEY" -t a -m b --timeout 1
 }
 
+# A TLS server that says no more than CONNACK and the beginning of a packet.
+the_broker_sends_a_malformed_length() {
+	mkfifo "$T/fake.in"
+	exec 8<>"$T/fake.in"
+	printf '\x20\x02\0\0\x30\xff\xff\xff\xff\x01' >&8
+	start fake openssl s_server -tls1_2 -accept 127.0.0.1:0 -nocert -psk "$HEX" <"$T/fake.in" 8>&-
+	wait_for fake '^ACCEPT 127.0.0.1:[0-9]+$'
+	PORT=$(sed -n 's/^ACCEPT 127.0.0.1://p' "$T/fake.out")
+	refuses 1 '^mqtt_psk.py: the broker sent a packet whose length has more than four bytes$' \
+		timeout 60 "${mqtt[@]}" sub "127.0.0.1:$PORT" --psk "$KEY" -t a
+}
+
 # With --timeout 1 the session would be ended by the broker after 3 s without a packet.
 pings_keep_it_alive() {
 	psk_broker
@@ -592,6 +604,7 @@ t 'the broker refuses the client' the_broker_refuses
 t 'the broker is ended' the_broker_ends TERM
 t 'the broker is killed' the_broker_ends KILL
 t 'the broker falls silent' the_broker_falls_silent
+t 'the broker sends a malformed length' the_broker_sends_a_malformed_length
 t 'pings keep the session alive' pings_keep_it_alive
 
 seed=0

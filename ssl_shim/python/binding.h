@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <structmember.h>
 
 #include "ssl_shim/ssl_shim.h"
 
@@ -23,15 +24,18 @@ struct handshakes {
 	struct failure *failures; /* raised by callbacks, and told when their handshake has failed of it */
 };
 
+/* At the same place in each: weakly_referenced tells of it. */
+#define WEAK_HEAD PyObject_HEAD PyObject *weak_references;
+
 typedef struct {
-	PyObject_HEAD struct ssl_context *face;
+	WEAK_HEAD struct ssl_context *face;
 	PyObject *psk_identity, *psk_key;
 	PyObject *psk_client_callback, *keylog_filename;
 	struct callbacks callbacks;
 } ContextObject;
 
 typedef struct {
-	PyObject_HEAD struct ssl_socket *face; /* NULL until it is wrapped */
+	WEAK_HEAD struct ssl_socket *face; /* NULL until it is wrapped */
 	PyObject *sock;
 	PyObject *context; /* keeps what callbacks get; NULL for the one call */
 	struct callbacks callbacks; /* as they were when it was wrapped */
@@ -41,7 +45,7 @@ typedef struct {
 } SocketObject;
 
 typedef struct {
-	PyObject_HEAD struct ssl_server *face;
+	WEAK_HEAD struct ssl_server *face;
 	PyObject *sock;
 	ContextObject *context; /* whose callbacks are asked as they are now */
 	struct handshakes handshakes;
@@ -51,7 +55,7 @@ typedef struct {
 } ServerObject;
 
 typedef struct {
-	PyObject_HEAD struct ssl_peer *face;
+	WEAK_HEAD struct ssl_peer *face;
 	PyObject *error; /* of its end, or NULL */
 	PyObject *living; /* the server's set, until it has ended */
 } PeerObject;
@@ -81,6 +85,8 @@ PyObject *call_raise(struct call *);
 bool call_interrupted(void *arg);
 PyObject *exception_take(void); /* the exception that is set, which no longer is */
 void exception_raise(PyObject *exception); /* steals it */
+/* Threads that will never run again may hold locks of the face then. */
+bool interpreter_ends(void);
 
 /* ---- callbacks.c ---- */
 dtls_verify callback_verify;
@@ -144,6 +150,7 @@ bool transport_close(SocketObject *);
 
 /* ---- context.c, attributes.c, wrap.c, socket.c, stream.c, server.c, peer.c, address.c ---- */
 extern PyType_Spec context_spec, socket_spec, server_spec, peer_spec;
+extern PyMemberDef weakly_referenced[];
 extern PyGetSetDef context_attributes[];
 PyObject *context_wrap_socket(PyObject *, PyObject *args, PyObject *kwargs);
 PyObject *context_set_psk_client_callback(PyObject *, PyObject *args, PyObject *kwargs);

@@ -98,15 +98,28 @@ static bool has_failed(struct handshakes *h)
 	return *find_failure(h, asked_for(h)) != NULL;
 }
 
-/* What asks the program to end is no peer's error: it ends the server's call. */
+/* With an exception set: the server's call ends with that. */
+static void end_call(struct call *c)
+{
+	call_keep_raised(c);
+	ssl_server_stop(c->handshakes->server);
+}
+
+/* What asks the program to end is no peer's error. */
 static PyObject *pass_on(struct call *c, PyObject *exception)
 {
 	if (c->handshakes->server == NULL || PyErr_GivenExceptionMatches(exception, PyExc_Exception))
 		return exception;
 	exception_raise(exception);
-	call_keep_raised(c);
-	ssl_server_stop(c->handshakes->server);
+	end_call(c);
 	return NULL;
+}
+
+/* What a signal's handler raises is no peer's error either; raised within a callback it could not be told apart. */
+static void hear_signals(struct call *c)
+{
+	if (c->handshakes->server != NULL && PyErr_CheckSignals() != 0)
+		end_call(c);
 }
 
 static void fail_handshake(struct call *c, bool is_cause)
@@ -147,6 +160,7 @@ int callback_verify(void *arg, const uint8_t *der, size_t der_len, int depth, ui
 
 	(void)arg, (void)flags;
 	call_enter(c);
+	hear_signals(c);
 	callback = Py_XNewRef(c->handshakes->callbacks->verify_callback);
 	if (has_failed(c->handshakes)) {
 		verdict = -1; /* it was told, and is not asked about the rest of the chain */
@@ -160,19 +174,28 @@ int callback_verify(void *arg, const uint8_t *der, size_t der_len, int depth, ui
 	return verdict == 0 ? 0 : 1;
 }
 
+static PyObject *ask_callback(PyObject *callback, const uint8_t *identity, size_t len)
+{
+	PyObject *name = PyUnicode_DecodeUTF8((const char *)identity, (Py_ssize_t)len, "strict"), *key;
+
+	if (name == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+		PyErr_Clear();
+		return none(); /* it is the client's choice, and no trouble of the callback's */
+	}
+	key = name == NULL ? NULL : PyObject_CallFunctionObjArgs(callback, name, NULL);
+	Py_XDECREF(name);
+	/* That is how CPython's refuses an identity. */
+	if (key != NULL && PyBytes_Check(key) && PyBytes_Size(key) == 0)
+		replace(&key, none());
+	return key;
+}
+
 static PyObject *ask_keys(const struct callbacks *asked, const uint8_t *identity, size_t len)
 {
 	PyObject *name, *key;
 
-	if (asked->psk_server_callback != NULL) {
-		name = PyUnicode_DecodeUTF8((const char *)identity, (Py_ssize_t)len, "strict");
-		key = name == NULL ? NULL : PyObject_CallFunctionObjArgs(asked->psk_server_callback, name, NULL);
-		Py_XDECREF(name);
-		/* That is how CPython's refuses an identity. */
-		if (key != NULL && PyBytes_Check(key) && PyBytes_Size(key) == 0)
-			replace(&key, none());
-		return key;
-	}
+	if (asked->psk_server_callback != NULL)
+		return ask_callback(asked->psk_server_callback, identity, len);
 	if (asked->server_psk_keys == NULL)
 		return none();
 	name = PyBytes_FromStringAndSize((const char *)identity, (Py_ssize_t)len);
@@ -227,6 +250,7 @@ ssize_t callback_psk(void *arg, const uint8_t *identity, size_t identity_len, ui
 
 	(void)arg;
 	call_enter(c);
+	hear_signals(c);
 	if (!has_failed(c->handshakes))
 		n = find_key(c, identity, identity_len, key, key_max);
 	call_leave(c);

@@ -63,6 +63,18 @@ void exception_raise(PyObject *exception)
 	PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
 }
 
+bool interpreter_ends(void)
+{
+	PyObject *ask = PySys_GetObject("is_finalizing"); /* in the end that is gone, too */
+	PyObject *answer = ask == NULL ? NULL : PyObject_CallNoArgs(ask);
+	bool ends = answer == NULL || PyObject_IsTrue(answer);
+
+	if (answer == NULL)
+		PyErr_Clear();
+	Py_XDECREF(answer);
+	return ends;
+}
+
 void call_keep_raised(struct call *c)
 {
 	PyObject *raised = exception_take();

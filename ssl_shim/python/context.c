@@ -61,6 +61,7 @@ static void context_dealloc(PyObject *obj)
 	PyTypeObject *type = Py_TYPE(obj);
 
 	PyObject_GC_UnTrack(obj);
+	PyObject_ClearWeakRefs(obj);
 	context_clear(obj);
 	ssl_context_free(as_context(obj)->face);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(obj);
@@ -74,6 +75,8 @@ static PyObject *password_from(PyObject *obj, const char **password)
 {
 	PyObject *given = PyCallable_Check(obj) ? PyObject_CallFunctionObjArgs(obj, NULL) : Py_NewRef(obj),
 		 *bytes = NULL;
+	Py_ssize_t len;
+	char *text;
 
 	*password = NULL;
 	if (given == NULL || given == Py_None) {
@@ -87,8 +90,11 @@ static PyObject *password_from(PyObject *obj, const char **password)
 	else
 		PyErr_Format(PyExc_TypeError, "password must be str, bytes, callable or None, not %R", Py_TYPE(given));
 	Py_DECREF(given);
-	if (bytes != NULL)
-		*password = PyBytes_AsString(bytes);
+	if (bytes == NULL || PyBytes_AsStringAndSize(bytes, &text, &len) != 0)
+		return bytes;
+	*password = text;
+	if (strlen(text) != (size_t)len)
+		PyErr_SetString(PyExc_ValueError, "password: embedded null byte");
 	return bytes;
 }
 
@@ -256,6 +262,7 @@ static PyType_Slot slots[] = {
 		"Combinations of settings are judged when a socket is wrapped."},
     {Py_tp_new, context_new},
     {Py_tp_dealloc, context_dealloc},
+    {Py_tp_members, weakly_referenced},
     {Py_tp_traverse, context_traverse},
     {Py_tp_clear, context_clear},
     {Py_tp_methods, methods},

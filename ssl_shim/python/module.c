@@ -1,5 +1,12 @@
 #include "binding.h"
 
+#include <stddef.h>
+
+PyMemberDef weakly_referenced[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(ContextObject, weak_references), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static bool add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
 {
 	*type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);

@@ -32,6 +32,7 @@ static void peer_dealloc(PyObject *obj)
 	PyObject_GC_UnTrack(obj);
 	if (as_peer(obj)->face != NULL)
 		ssl_peer_set_data(as_peer(obj)->face, NULL);
+	PyObject_ClearWeakRefs(obj); /* calls back: nobody is to find it by then */
 	peer_clear(obj);
 	ssl_peer_free(as_peer(obj)->face);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(obj);
@@ -129,6 +130,8 @@ static PyObject *close_peer(PyObject *self, PyObject *ignored)
 	int status;
 
 	(void)ignored;
+	if (interpreter_ends())
+		return leave_server(as_peer(self)) ? none() : NULL;
 	call_begin(&c, NULL);
 	status = ssl_peer_close(as_peer(self)->face, &c.error);
 	call_end(&c);
@@ -277,6 +280,7 @@ static PyGetSetDef attributes[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "A client of a DTLSServer, which makes it: one object for its whole life, from CONNECTED to CLOSED."},
     {Py_tp_dealloc, peer_dealloc},
+    {Py_tp_members, weakly_referenced},
     {Py_tp_traverse, peer_traverse},
     {Py_tp_clear, peer_clear},
     {Py_tp_methods, methods},

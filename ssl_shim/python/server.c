@@ -44,6 +44,7 @@ static void server_dealloc(PyObject *obj)
 	PyTypeObject *type = Py_TYPE(obj);
 
 	PyObject_GC_UnTrack(obj);
+	PyObject_ClearWeakRefs(obj);
 	ssl_server_free(as_server(obj)->face);
 	server_clear(obj);
 	Py_CLEAR(as_server(obj)->peers);
@@ -243,6 +244,10 @@ static PyObject *close_server(PyObject *self, PyObject *ignored)
 	(void)ignored;
 	if (s->ended)
 		return none();
+	if (interpreter_ends()) {
+		s->ended = true;
+		return close_sock(s) ? none() : NULL;
+	}
 	call_begin_server(&c, s);
 	status = s->own_fd ? ssl_server_close(s->face, &c.error) : ssl_server_end(s->face, &c.error);
 	call_end(&c);
@@ -470,18 +475,17 @@ static PyType_Slot slots[] = {
     {Py_tp_doc,
 	"DTLSServer(context, sock, *, max_peers=100000, max_handshakes=1000, handshake_ms=None, idle_ms=0)\n--\n\n"
 	"Many DTLS clients on one UDP socket, a socket object or a descriptor, which must be bound. The context is of\n"
-	"PROTOCOL_DTLS_SERVER and has credentials; what changes in it counts for later handshakes. When max_peers are\n"
-	"connected, the longest silent gives way to a new one; when max_handshakes are unfinished, the oldest of the "
-	"busiest\n"
-	"addresses. A handshake ends after handshake_ms (default: when its retransmissions do, 123 s), a peer that "
-	"was\n"
-	"silent for idle_ms, where that is not 0. Each may be None, its default. ValueError for what cannot be "
-	"honoured,\n"
-	"TypeError, OSError; sock then stays open. Iterating calls recv() until it is closed or, where it does not "
-	"block,\n"
-	"nothing is there."},
+	"PROTOCOL_DTLS_SERVER and has credentials; what changes in it counts for later handshakes. When max_peers\n"
+	"are connected, the longest silent gives way to a new one; when max_handshakes are unfinished, the oldest of\n"
+	"the busiest addresses. A handshake ends after handshake_ms (default: when its retransmissions do, 123 s), a\n"
+	"peer that was silent for idle_ms, where that is not 0. Each may be None, its default. ValueError for what\n"
+	"cannot be honoured, TypeError, OSError; sock then stays open. Iterating calls recv() until it is closed or,\n"
+	"where it does not block, nothing is there. Handlers of signals must set a flag, or raise what is no\n"
+	"Exception, such as KeyboardInterrupt: an Exception may be taken for a callback's own, and end no more than\n"
+	"that handshake."},
     {Py_tp_new, server_new},
     {Py_tp_dealloc, server_dealloc},
+    {Py_tp_members, weakly_referenced},
     {Py_tp_traverse, server_traverse},
     {Py_tp_clear, server_clear},
     {Py_tp_iter, iterate},

@@ -41,6 +41,7 @@ static void socket_dealloc(PyObject *obj)
 	PyTypeObject *type = Py_TYPE(obj);
 
 	PyObject_GC_UnTrack(obj);
+	PyObject_ClearWeakRefs(obj);
 	ssl_socket_free(as_socket(obj)->face);
 	socket_clear(obj);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(obj);
@@ -89,6 +90,10 @@ static bool end(SocketObject *s)
 	int status;
 	bool closed;
 
+	if (interpreter_ends()) {
+		s->ended = true;
+		return s->own_fd || transport_close(s);
+	}
 	call_begin(&c, s);
 	status = s->own_fd ? ssl_socket_close(s->face, &c.error) : ssl_socket_end(s->face, &c.error);
 	call_end(&c);
@@ -444,6 +449,7 @@ static PyGetSetDef attributes[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "A TLS or DTLS connection, made by wrap_socket()."},
     {Py_tp_dealloc, socket_dealloc},
+    {Py_tp_members, weakly_referenced},
     {Py_tp_traverse, socket_traverse},
     {Py_tp_clear, socket_clear},
     {Py_tp_iter, iterate},

@@ -1,13 +1,30 @@
 #include "binding.h"
 
 #include <errno.h>
+#include <limits.h>
 
 /* ---- what carries it ---- */
+
+/* Every negative one, as a closed socket's, becomes -2. */
+static bool fd_from(PyObject *number, int *fd)
+{
+	long value = PyLong_AsLong(number);
+
+	if (PyErr_Occurred())
+		return false;
+	if (value > INT_MAX) {
+		PyErr_Format(PyExc_OverflowError, "sock: %ld is no descriptor", value);
+		return false;
+	}
+	*fd = value < 0 ? -2 : (int)value;
+	return true;
+}
 
 /* *fd stays -1 where there is none. */
 static bool ask_fileno(PyObject *sock, int *fd)
 {
 	PyObject *number;
+	bool ok;
 
 	if (!has_attribute(sock, "fileno"))
 		return true;
@@ -18,11 +35,9 @@ static bool ask_fileno(PyObject *sock, int *fd)
 	}
 	if (number == NULL)
 		return false;
-	*fd = (int)PyLong_AsLong(number);
+	ok = fd_from(number, fd);
 	Py_DECREF(number);
-	if (*fd == -1 && !PyErr_Occurred())
-		*fd = -2; /* a closed socket's */
-	return !PyErr_Occurred();
+	return ok;
 }
 
 static bool is_bad(int fd)
@@ -38,10 +53,8 @@ bool transport_choose(PyObject *sock, PyTypeObject *socket_type, int *fd, bool *
 {
 	*fd = -1;
 	*own_fd = PyLong_Check(sock);
-	if (*own_fd) {
-		*fd = (int)PyLong_AsLong(sock);
-		return !PyErr_Occurred() && !is_bad(*fd);
-	}
+	if (*own_fd)
+		return fd_from(sock, fd) && !is_bad(*fd);
 	if (!Py_IS_TYPE(sock, socket_type) && !ask_fileno(sock, fd))
 		return false;
 	if (*fd != -1)

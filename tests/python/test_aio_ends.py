@@ -142,7 +142,7 @@ class Losses(ServerCase):
         server = await self.start(ctx=psk_server(handshake_timeout=(50, 60000)), idle_ms=9000 * WAIT)
         await self.assert_echoes(await self.connect())
         listener = server._listeners[0]
-        await until(lambda: listener._timer and listener._timer.when() > self.loop.time() + WAIT)  # that of who is silent
+        await until(lambda: listener._timer and listener._timer.when() > self.loop.time() + WAIT)  # of who is silent
         link = Link(self, self.address)
         link.loses = lambda to_server, datagram: link.passed >= 3
         self.task(self.connect(psk_client(), link.address))

@@ -189,6 +189,20 @@ class Garbage(Case):
 PREAMBLE = f"import sys; sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})\nfrom support import *\n"
 
 
+class WeakReferences(Case):
+    "a weak reference"
+
+    def test_goes_with_its_context_or_socket(self):
+        called = []
+        ctx = tls.SSLContext(0)
+        sock = tls.wrap_socket(pipes()[0], do_handshake=False)
+        references = [weakref.ref(each, called.append) for each in (ctx, sock)]
+        self.assertEqual([r() for r in references], [ctx, sock])
+        sock.close()
+        del ctx, sock
+        self.assertEqual((called, [r() for r in references]), (references, [None, None]))
+
+
 class Ends(unittest.TestCase):
     "the interpreter's end"
 
@@ -243,6 +257,26 @@ class Ends(unittest.TestCase):
             "Task(server.wrap_socket, b)\n"
             "client.wrap_socket(a, server_hostname='localhost')",
             status=3,
+        )
+
+    def test_waits_for_no_thread_that_is_in_a_callback(self):
+        self.run_program(
+            "asked = threading.Event()\n"
+            "class Last:\n"
+            "    def __del__(self):\n"
+            "        c.close()\n"
+            "        print('done', flush=True)\n"
+            "def callback(cert, depth):\n"
+            "    asked.set()\n"
+            "    threading.Event().wait()\n"
+            "client, server = cert_contexts()\n"
+            "client.verify_callback = callback\n"
+            "a, b = sockets()\n"
+            "c = client.wrap_socket(a, server_hostname='localhost', do_handshake_on_connect=False)\n"
+            "Task(server.wrap_socket, b)\n"
+            "Task(c.do_handshake)\n"
+            "asked.wait(WAIT)\n"
+            "sys._last = Last()\n"
         )
 
     def test_is_clean_in_development_mode(self):

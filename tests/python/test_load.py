@@ -110,6 +110,12 @@ class BadCertChain(Case):
     def test_a_password_that_is_too_long(self):
         self.refused((ValueError, OSError), path("server.pem"), path("server-encrypted.pem"), "x" * 5000)
 
+    def test_a_password_with_a_zero_in_it(self):
+        ctx = self.ctx
+        chain = path("server.pem"), path("server-encrypted.pem")
+        for password in ("secret\0", b"secret\0more", lambda: "secret\0"):
+            self.refuses(ValueError, ctx.load_cert_chain, *chain, password, names="password: embedded null byte")
+
     def test_a_missing_file_and_names_it(self):
         for chain in ((path("missing"), path("server.key")), (path("server.pem"), path("missing"))):
             error = self.refused(FileNotFoundError, *chain)

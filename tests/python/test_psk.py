@@ -208,12 +208,16 @@ class Callbacks(Case):
             self.assertEqual((c.args, type(s), s.args), (FATAL_ALERT, OSError, known[1].args))
             self.assertIsNone(s.__cause__)
 
-    def test_refuse_an_identity_that_is_no_text(self):
+    @over_both
+    def test_do_not_know_an_identity_that_is_no_text(self, dtls):
         asked = []
-        server = tls.SSLContext(1)
+        client = context(CLIENTS[dtls], psk_identity=b"\xff\xfe", psk_key=KEY)
+        unknown = self.shake(client, context(SERVERS[dtls], server_psk_keys={}), dtls=dtls)[1]
+        server = tls.SSLContext(SERVERS[dtls])
         server.set_psk_server_callback(lambda identity: asked.append(identity) or KEY)
-        c, s = self.shake(context(0, psk_identity=b"\xff\xfe", psk_key=KEY), server)
-        self.assertEqual((c.args, type(s), asked), (FATAL_ALERT, UnicodeDecodeError, []))
+        c, s = self.shake(client, server, dtls=dtls)
+        self.assertEqual((c.args, type(s), s.args, asked), (FATAL_ALERT, OSError, unknown.args, []))
+        self.assertIsNone(s.__cause__)
 
     def test_refuse_a_wrong_key(self):
         server = tls.SSLContext(1)

@@ -36,7 +36,12 @@ class Failures(ServerCase):
     def test_of_an_unknown_identity(self):
         client, server = psk_contexts(True)
         server.server_psk_keys = {}
-        self.assert_as_a_socket(client, server)
+        unknown = self.assert_as_a_socket(client, server).error
+        server.set_psk_server_callback(lambda identity: KEY)
+        client.psk_identity = b"\xff\xfe"
+        peer = self.assert_as_a_socket(client, server)
+        self.assertEqual((peer.error.args, peer.error.__cause__), (unknown.args, None))
+        self.assertEqual(peer.psk_identity, b"\xff\xfe")
 
     def test_without_the_clients_certificate(self):
         peer = self.assert_as_a_socket(*mutual())
@@ -185,13 +190,13 @@ class Callbacks(ServerCase):
         server.verify_callback = lambda cert, depth: 1
         self.assertIs(type(self.fails_with(client, server)), ValueError)
 
-    def test_for_text_refuses_an_identity_that_is_none(self):
+    def test_for_text_is_not_asked_for_an_identity_that_is_none(self):
         _, server = psk_contexts(True)
         asked = []
         server.set_psk_server_callback(lambda identity: asked.append(identity) or KEY)
         service = self.service(server)
         peer = self.fails(service, context(2, psk_identity=b"\xff\xfe", psk_key=KEY))
-        self.assertIs(type(peer.error), UnicodeDecodeError)
+        self.assertIs(type(peer.error), OSError)
         self.assertEqual((peer.psk_identity, asked), (b"\xff\xfe", []))
         service = self.service(server)
         self.keep(service.connect()[0])

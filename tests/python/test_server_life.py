@@ -1,6 +1,9 @@
+import _thread
 import contextlib
+import gc
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +14,7 @@ import weakref
 import test_life
 import test_threads
 from servers import bound, ServerCase, Service, WithoutFinished
+from test_psk import Store
 from support import context, IDENTITY, KEY, outcome, psk_contexts, Task, tls
 
 CYCLES = 2000
@@ -125,6 +129,48 @@ class Signals(ServerCase):
                 client.write(b"third")
 
         self.assertEqual(test_threads.Signals.wake(self, handler, service.server.recv), (peer, b"third"))
+
+    def test_whose_handler_raises_before_a_callback_is_asked_is_not_the_callbacks(self):
+        class Enough(Exception):
+            pass
+
+        def handler(number, frame):
+            raise Enough
+
+        def pend():
+            """A signal that interrupts no wait, and a client."""
+            while not test_threads.thread_sleeps(main):
+                paused.wait(0.01)
+            _thread.interrupt_main(signal.SIGUSR1)
+            return psk_contexts(True)[0].wrap_socket(service.socket())
+
+        main, paused = threading.main_thread().native_id, threading.Event()
+        store = Store(KEY)
+        service = self.service(context(3, server_psk_keys=store))
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.signal(signal.SIGUSR1, handler))
+        with self.assertRaises(Enough):
+            task = Task(pend)
+            service.server.recv()
+        service.expect(tls.CONNECTED)
+        self.keep(task.result())
+        self.assertEqual(store.asked, [IDENTITY])
+
+
+class WeakReferences(ServerCase):
+    "a weak reference"
+
+    def test_goes_with_its_server_or_peer(self):
+        service, client, peer = self.connected()
+        called = []
+        references = [weakref.ref(each, called.append) for each in (peer, service.server)]
+        self.assertEqual([r() for r in references], [peer, service.server])
+        service.server.close()
+        del peer
+        self.assertEqual(called, references[:1])
+        self.doCleanups()
+        del service
+        gc.collect()
+        self.assertEqual((called, [r() for r in references]), (references, [None, None]))
 
 
 class Growth(ServerCase):
@@ -330,6 +376,28 @@ class Ends(unittest.TestCase):
             "service.dial(psk_contexts(True)[0])\n"
             "service.server.recv()",
             status=3,
+        )
+
+    def test_waits_for_no_thread_that_is_in_a_callback_of_a_server(self):
+        self.run_program(
+            "asked = threading.Event()\n"
+            "class Keys(dict):\n"
+            "    def get(self, identity):\n"
+            "        if identity == IDENTITY:\n"
+            "            return KEY\n"
+            "        asked.set()\n"
+            "        threading.Event().wait()\n"
+            "class Last:\n"
+            "    def __del__(self):\n"
+            "        peer.close()\n"
+            "        service.server.close()\n"
+            "        print('done', flush=True)\n"
+            "service = Service(context(3, server_psk_keys=Keys()))\n"
+            "client, peer = service.connect()\n"
+            "service.dial(context(2, psk_identity=b'other', psk_key=KEY))\n"
+            "Task(service.server.recv)\n"
+            "asked.wait(WAIT)\n"
+            "sys._last = Last()\n"
         )
 
     def test_is_clean_in_development_mode_with_a_server(self):

@@ -43,6 +43,7 @@ class Refusals(Case):
     def test_for_something_else_than_a_bound_udp_socket(self):
         closed = bound()
         closed.close()
+        free = self.keep(bound())
         unbound = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         stream = self.keep(socket.socket())
         unix, other = self.keep(*socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
@@ -50,6 +51,8 @@ class Refusals(Case):
         for sock, kinds, names in (
             (closed, OSError, "Bad file descriptor"),
             (-1, OSError, "Bad file descriptor"),
+            (2**32 + free.fileno(), OverflowError, "no descriptor"),
+            (-(2**32) + free.fileno(), OSError, "Bad file descriptor"),
             (unbound, ValueError, "not bound"),
             (stream, ValueError, "not a datagram socket"),
             (unix, ValueError, "neither an IPv4 nor an IPv6 socket"),

@@ -99,6 +99,17 @@ class Wrap(Case):
         a.close()
         self.refuses(OSError, psk_contexts()[0].wrap_socket, a)
 
+    def test_refuses_a_number_that_is_no_descriptor(self):
+        class Socket:
+            def fileno(self):
+                return number
+
+        sock = self.sockets()[0]
+        client = psk_contexts()[0]
+        for number, kind in ((2**32 + sock.fileno(), OverflowError), (-(2**32) + sock.fileno(), OSError)):
+            for each in (number, Socket()):
+                self.refuses(kind, client.wrap_socket, each, do_handshake_on_connect=False)
+
     @over_both
     def test_that_fails_leaves_the_socket_open(self, dtls):
         a, b = self.sockets(dtls)
