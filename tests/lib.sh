@@ -129,10 +129,14 @@ signal() {
 	kill -s "$2" "$(<"$T/$1.pid")"
 }
 
-# finished NAME: waits for it and returns its exit status.
+# finished NAME: waits for it, 60 s at most, and returns its exit status.
 finished() {
-	local pid
+	local pid deadline=$((SECONDS + 60))
 	pid=$(<"$T/$1.pid")
+	while kill -0 "$pid" 2>/dev/null; do
+		((SECONDS < deadline)) || fail "$1 has not ended in time"
+		sleep 0.02
+	done
 	rm "$T/$1.pid"
 	wait "$pid"
 }
@@ -177,11 +181,7 @@ refuses() {
 
 # ends_with STATUS NAME [REGEX]: waits for what was started as NAME; its last line on stderr matches.
 ends_with() {
-	local status=0 deadline=$((SECONDS + 60))
-	while kill -0 "$(<"$T/$2.pid")" 2>/dev/null; do
-		((SECONDS < deadline)) || fail "$2 has not ended in time"
-		sleep 0.02
-	done
+	local status=0
 	finished "$2" || status=$?
 	equal "$status" "$1"
 	[[ -z ${3-} ]] || tail -n 1 "$T/$2.err" | grep -qE -- "$3" || fail "the last line of $2.err does not match '$3'"

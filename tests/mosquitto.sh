@@ -34,6 +34,15 @@ wait_for_broker() {
 	done
 }
 
+# Mosquitto 2.0.21 may miss a signal that comes just before it waits.
+stop_broker() {
+	while kill -0 "$(<"$T/broker.pid")" 2>/dev/null; do
+		signal broker TERM
+		sleep 0.2
+	done
+	finished broker
+}
+
 # psk_broker [LINE...]
 # shellcheck disable=SC2120 # lines are for the cases
 psk_broker() {

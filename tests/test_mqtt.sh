@@ -95,7 +95,7 @@ wrong_command_lines() {
 # Where nobody listens; and the default port, on an address on which nobody does.
 nobody_listens() {
 	psk_broker
-	stop broker
+	stop_broker
 	refuses 1 "cannot connect to 127.0.0.1:$PORT: Connection refused; does a broker listen there\?" \
 		"$BIN/mqtt-psk" pub "127.0.0.1:$PORT" --psk "$KEY" -t a -m b
 	refuses 1 'cannot connect to 127.1.2.3:8883: Connection refused' \
@@ -159,7 +159,7 @@ any_address_of_a_name() {
 		psk_broker
 		expect_status 0 with_hosts "$BIN/mqtt-psk" pub "localhost:$PORT" --psk "$KEY" -t a -m b
 		wait_for broker 'Received PUBLISH from'
-		stop broker
+		stop_broker
 	done
 	expect_status 1 "$BIN/mqtt-psk" pub "[::1]:$PORT" --psk "$KEY" -t a -m b
 	contains "$T/cmd.err" "cannot connect to \[::1\]:$PORT: Connection refused"
