@@ -3,6 +3,7 @@
 #include "lab.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
 	const char *name = argc < 2 ? "" : argv[1];
 
 	cli_guard_standard();
+	signal(SIGPIPE, SIG_IGN); /* cli_finish() tells it, and files are still written */
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)
 		return help();
 	if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) {

@@ -5,7 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+void lab_file_refuse_same(const char *option, int fd, const char *other, int other_fd)
+{
+	struct stat a, b;
+
+	if (fstat(fd, &a) == 0 && fstat(other_fd, &b) == 0 && S_ISREG(a.st_mode) && a.st_dev == b.st_dev &&
+	    a.st_ino == b.st_ino)
+		cli_usage("%s and %s cannot both write to one file", option, other);
+}
 
 void lab_file_open(struct lab_file *file, const char *option, const char *path)
 {
@@ -15,6 +25,7 @@ void lab_file_open(struct lab_file *file, const char *option, const char *path)
 	file->stream = fd < 0 ? NULL : fdopen(fd, "w");
 	if (file->stream == NULL)
 		cli_usage("%s: cannot write to \"%s\": %s", option, path, strerror(errno));
+	lab_file_refuse_same(option, fd, "standard output", STDOUT_FILENO);
 }
 
 void lab_file_begin(struct lab_file *file)

@@ -12,6 +12,8 @@ struct lab_file { /* all zero: there is none */
 
 /* Ends the program with a sentence about option. What is in the file stays until the results replace it. */
 void lab_file_open(struct lab_file *file, const char *option, const char *path);
+/* Ends the program where both are the same regular file, which may have two names. */
+void lab_file_refuse_same(const char *option, int fd, const char *other, int other_fd);
 /* Empties it, to be written through stream. */
 void lab_file_begin(struct lab_file *file);
 /* Closes it. False: not all could be written, which is said. */

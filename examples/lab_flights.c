@@ -1,56 +1,74 @@
 #include "lab_flights.h"
 
-enum { RECORD_HEADER = 13, MESSAGE_HEADER = 12, CHANGE_CIPHER_SPEC = 20, HANDSHAKE = 22 };
-/* Beside the numbers of messages, which have 16 bits. */
-enum { A_CHANGE_CIPHER_SPEC = 0x10000, ENCRYPTED };
-
-static uint32_t number(const uint8_t *at, size_t size)
+static bool is_of(const struct lab_fragment *fragment, const struct lab_message *m)
 {
-	uint32_t value = 0;
-
-	while (size-- > 0)
-		value = value << 8 | *at++;
-	return value;
+	return fragment->kind == m->kind && fragment->seq == m->seq;
 }
 
-static void note(struct lab_flights *f, uint32_t message, uint32_t offset, uint32_t len, bool delivered)
+/* In an earlier flight, if in other fragments. */
+static bool was_sent(const struct lab_flights *f, const struct lab_message *m)
 {
+	for (unsigned i = 0; i < f->count; i++)
+		if (is_of(&f->fragments[i], m) && f->fragments[i].first < f->flight)
+			return true;
+	return false;
+}
+
+static bool is_in_flight(const struct lab_flights *f, const struct lab_message *m)
+{
+	for (unsigned i = 0; i < f->count; i++)
+		if (is_of(&f->fragments[i], m) && f->fragments[i].from == m->offset &&
+		    f->fragments[i].latest == f->flight)
+			return true;
+	return false;
+}
+
+/* All of these bytes, if in several fragments. */
+static bool is_delivered(const struct lab_flights *f, const struct lab_fragment *wanted)
+{
+	uint32_t from = wanted->from;
+
+	for (unsigned i = 0; i < f->count;) {
+		const struct lab_fragment *known = &f->fragments[i++];
+
+		if (!known->delivered || known->kind != wanted->kind || known->seq != wanted->seq || known->from > from)
+			continue;
+		if (known->to >= wanted->to)
+			return true;
+		if (known->to > from) {
+			from = known->to;
+			i = 0;
+		}
+	}
+	return false;
+}
+
+static bool all_delivered(const struct lab_flights *f)
+{
+	for (unsigned i = 0; i < f->count; i++)
+		if (!is_delivered(f, &f->fragments[i]))
+			return false;
+	return true;
+}
+
+static void note(struct lab_flights *f, const struct lab_message *m, bool delivered)
+{
+	const struct lab_fragment fragment = {
+	    .kind = m->kind, .seq = m->seq, .from = m->offset, .to = m->offset + m->len, .first = f->flight};
 	struct lab_fragment *known = f->fragments, *end = known + f->count;
 
-	f->carries = true;
-	while (known < end && (known->message != message || known->offset != offset || known->len != len))
+	f->sent_before &= was_sent(f, m);
+	f->needless &= is_delivered(f, &fragment);
+	while (known < end && (!is_of(known, m) || known->from != fragment.from || known->to != fragment.to))
 		known++;
-	if (known == end) {
-		f->sent_before = false;
-		if (f->count == LAB_FRAGMENTS)
-			return;
-		f->count++;
-		*known = (struct lab_fragment){.message = message, .offset = offset, .len = len};
-	}
-	f->needless &= known->delivered;
-	known->delivered |= delivered;
-}
-
-static void note_record(struct lab_flights *f, const uint8_t *record, size_t len, bool delivered)
-{
-	uint32_t epoch = number(record + 3, 2);
-	const uint8_t *message = record + RECORD_HEADER;
-
-	if (record[0] == CHANGE_CIPHER_SPEC)
-		note(f, A_CHANGE_CIPHER_SPEC, epoch, 0, delivered);
-	else if (record[0] == HANDSHAKE && epoch > 0)
-		note(f, ENCRYPTED, epoch, 0, delivered);
-	if (record[0] != HANDSHAKE || epoch > 0)
+	if (known == f->fragments + LAB_FRAGMENTS)
 		return;
-	for (len -= RECORD_HEADER; len >= MESSAGE_HEADER;) {
-		uint32_t part = number(message + 9, 3);
-
-		note(f, number(message + 4, 2), number(message + 6, 3), part, delivered);
-		if (part > len - MESSAGE_HEADER)
-			return;
-		message += MESSAGE_HEADER + part;
-		len -= MESSAGE_HEADER + part;
+	if (known == end) {
+		*known = fragment;
+		f->count++;
 	}
+	known->latest = f->flight;
+	known->delivered |= delivered;
 }
 
 void lab_flights_end(struct lab_flights *f)
@@ -58,36 +76,29 @@ void lab_flights_end(struct lab_flights *f)
 	if (!f->open)
 		return;
 	f->open = false;
-	f->retransmissions += f->carries && f->sent_before;
-	f->spurious += f->carries && f->sent_before && f->needless;
+	f->retransmissions += f->sent_before;
+	f->spurious += f->sent_before && f->needless;
 }
 
-static bool all_delivered(const struct lab_flights *f)
+void lab_flights_sent(struct lab_flights *f, const struct lab_flights *peer, int64_t now_ms, enum direction direction,
+    const void *datagram, size_t len, bool delivered)
 {
-	for (unsigned i = 0; i < f->count; i++)
-		if (!f->fragments[i].delivered)
-			return false;
-	return true;
-}
+	struct lab_message messages[LAB_MESSAGES];
+	size_t count = lab_messages_read(direction, datagram, len, messages);
 
-void lab_flights_sent(struct lab_flights *f, const struct lab_flights *peer, int64_t now_ms, const uint8_t *datagram,
-    size_t len, bool delivered)
-{
-	if (f->open && f->at_ms != now_ms)
+	if (count == 0 || messages[0].kind == LAB_ALERT)
+		return;
+	if (f->open && (f->at_ms != now_ms || was_sent(f, &messages[0]) != f->sent_before ||
+			   is_in_flight(f, &messages[0]) || messages[0].kind == LAB_HELLO_VERIFY_REQUEST))
 		lab_flights_end(f);
 	if (!f->open) {
 		f->open = f->sent_before = true;
-		f->carries = false;
 		f->needless = all_delivered(peer);
 		f->at_ms = now_ms;
+		f->flight++;
 	}
-	while (len >= RECORD_HEADER) {
-		size_t record = RECORD_HEADER + number(datagram + 11, 2);
-
-		if (record > len)
-			return;
-		note_record(f, datagram, record, delivered);
-		datagram += record;
-		len -= record;
-	}
+	for (size_t i = 0; i < count; i++)
+		if (messages[i].kind != LAB_ALERT)
+			note(f, &messages[i], delivered);
+	f->open = messages[0].kind != LAB_HELLO_VERIFY_REQUEST;
 }

@@ -1,28 +1,31 @@
 /* lab_flights.h - which flights of one side are sent again, and which of these needlessly, judged by what is on the wire.
- * Needlessly (spurious): all of it had arrived before, or was on its way, and so had all that the peer had sent. */
+ * Needlessly (spurious): all of it had arrived before, or was on its way, and so had all that the peer had sent. A
+ * HelloVerifyRequest is no flight of these: it has no timer, and answers each ClientHello. */
 #ifndef LAB_FLIGHTS_H
 #define LAB_FLIGHTS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lab_messages.h"
 
 enum { LAB_FRAGMENTS = 256 };
 
 struct lab_flights {
-	struct lab_fragment { /* of a handshake message; what is encrypted, and ChangeCipherSpec, count as one each */
-		uint32_t message, offset, len;
+	struct lab_fragment { /* of a message */
+		enum lab_kind kind;
+		int seq;
+		uint32_t from, to;
+		unsigned first, latest; /* the flights it was in */
 		bool delivered;
 	} fragments[LAB_FRAGMENTS];
 	unsigned count;
-	/* The flight that is being sent: all datagrams of one instant. */
+	/* The flight that is being sent, in one instant: either all of it is new, or none. */
+	unsigned flight; /* its number */
 	int64_t at_ms;
-	bool open, carries, sent_before, needless; /* carries: more than alerts and data */
+	bool open, sent_before, needless;
 	uint64_t retransmissions, spurious;
 };
 
-void lab_flights_sent(struct lab_flights *, const struct lab_flights *peer, int64_t now_ms, const uint8_t *datagram,
-    size_t len, bool delivered);
+void lab_flights_sent(struct lab_flights *, const struct lab_flights *peer, int64_t now_ms, enum direction,
+    const void *datagram, size_t len, bool delivered);
 void lab_flights_end(struct lab_flights *); /* after the last datagram, or before asking: counts the last flight */
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ static void become_gnuplot(int in, int out, int errors)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
 	if (lseek(in, 0, SEEK_SET) == 0 && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
 	    dup2(errors, STDERR_FILENO) >= 0)
 		execlp("gnuplot", "gnuplot", "--default-settings", (char *)NULL);
@@ -58,11 +60,17 @@ bool lab_gnuplot_run(FILE *script, FILE *out, char why[LAB_GNUPLOT_WHY])
 	int status = -1;
 	pid_t pid = -1;
 
+	struct stat drawn;
+
 	snprintf(why, LAB_GNUPLOT_WHY, "it cannot be started");
 	if (errors != NULL && fflush(script) == 0 && fflush(out) == 0 && (pid = fork()) == 0)
 		become_gnuplot(fileno(script), fileno(out), fileno(errors));
 	if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status))
 		snprintf(why, LAB_GNUPLOT_WHY, "it was ended by signal %d", WTERMSIG(status));
+	if (pid > 0 && status == 0 && (fstat(fileno(out), &drawn) != 0 || drawn.st_size == 0)) {
+		snprintf(why, LAB_GNUPLOT_WHY, "it has drawn nothing");
+		status = -1;
+	}
 	if (errors != NULL) {
 		last_line(errors, why, LAB_GNUPLOT_WHY);
 		fclose(errors);

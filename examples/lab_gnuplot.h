@@ -8,7 +8,7 @@
 enum { LAB_GNUPLOT_WHY = 256 };
 
 bool lab_gnuplot_is_there(void);
-/* What it draws goes to out. False: why says what was wrong. */
+/* What it draws goes to out, an empty file. False: why says what was wrong. */
 bool lab_gnuplot_run(FILE *script, FILE *out, char why[LAB_GNUPLOT_WHY]);
 
 #endif

@@ -43,6 +43,7 @@ void lab_ladder_told(struct lab_ladder *, int64_t now_ms, enum direction, const 
 void lab_ladder_timer(struct lab_ladder *, int64_t now_ms, enum direction, int due_ms);
 void lab_ladder_failed(struct lab_ladder *, int64_t now_ms, enum direction, const char *sentence);
 
+/* With a legend. */
 void lab_ladder_draw(const struct lab_ladder *, FILE *out, bool ascii);
 void lab_ladder_free(struct lab_ladder *);
 

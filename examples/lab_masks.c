@@ -2,6 +2,7 @@
 #include "lab.h"
 #include "lab_file.h"
 #include "lab_options.h"
+#include "lab_stats.h"
 #include "lab_workers.h"
 
 #include <inttypes.h>
@@ -75,13 +76,6 @@ static void print_lost(const struct masks *m, size_t mask, const char *between, 
 	}
 }
 
-static int by_time(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static size_t same_from(const int64_t *times, size_t count, size_t first)
 {
 	size_t end = first;
@@ -95,7 +89,7 @@ static void print_times(int64_t *times, size_t count)
 {
 	size_t most = 0, same;
 
-	qsort(times, count, sizeof(*times), by_time);
+	lab_sort(times, count);
 	for (size_t i = 0; i < count; i += same_from(times, count, i))
 		most = same_from(times, count, i) > most ? same_from(times, count, i) : most;
 	if (count > 0)
@@ -223,8 +217,8 @@ int lab_masks(int argc, char **argv)
 	workers.processes = m.processes;
 	workers.items = (size_t)1 << (2 * m.losses);
 	outcomes = lab_workers_run(&workers);
-	print_outcomes(&m, outcomes, workers.items);
 	well = write_csv(&m, outcomes, workers.items);
+	print_outcomes(&m, outcomes, workers.items);
 	lab_workers_free(&workers, outcomes);
 	lab_free(m.lab);
 	return cli_finish(well ? EXIT_SUCCESS : CLI_FAILED);

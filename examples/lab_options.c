@@ -82,6 +82,84 @@ void lab_option(struct lab_options *o, int option, char *value)
 	}
 }
 
+/* ---- losses ---- */
+
+static int compare(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static bool read_percent(const char *text, double *percent)
+{
+	size_t digits = strspn(text, "0123456789.");
+	bool has_end = text[digits] == '\0' || strcmp(text + digits, "%") == 0;
+	char *end;
+
+	*percent = strtod(text, &end);
+	return digits > 0 && has_end && end == text + digits && *percent <= 100;
+}
+
+double lab_percent(const char *option, const char *text)
+{
+	double percent;
+
+	if (!read_percent(text, &percent))
+		cli_usage("%s takes a number from 0 to 100 (percent), not \"%s\"", option, text);
+	return percent;
+}
+
+void lab_losses_parse(struct lab_losses *losses, const char *option, char *list)
+{
+	char *text;
+
+	losses->count = 0;
+	while ((text = strsep(&list, ",")) != NULL) {
+		if (losses->count == LAB_LOSSES)
+			cli_usage("%s takes %d numbers at most", option, LAB_LOSSES);
+		if (!read_percent(text, &losses->percent[losses->count++]))
+			cli_usage(
+			    "%s takes numbers from 0 to 100 (percent) with commas between, not \"%s\"", option, text);
+	}
+	qsort(losses->percent, losses->count, sizeof(*losses->percent), compare);
+	for (size_t i = 1; i < losses->count; i++)
+		if (losses->percent[i] == losses->percent[i - 1])
+			cli_usage("%s names %g percent twice", option, losses->percent[i]);
+}
+
+void lab_bursts_parse(const char *option, char *text, double *enter, double *leave)
+{
+	char *comma = strchr(text, ',');
+
+	if (comma == NULL)
+		cli_usage("%s takes ENTER,LEAVE: the chances that a burst begins, and that it ends, not \"%s\"", option,
+		    text);
+	*comma = '\0';
+	*enter = cli_probability(option, text);
+	*leave = cli_probability(option, comma + 1);
+	if (*enter == 0 || *leave == 0)
+		cli_usage("%s takes chances above 0: bursts must begin and end", option);
+}
+
+/* As many of the losses as the bursts can hold are in them, spread evenly; the others are between them. */
+struct sim_weather lab_weather(const struct sim_weather *base, double loss, double enter, double leave)
+{
+	struct sim_weather weather = *base;
+	double bursts = enter / (enter + leave); /* of all datagrams */
+
+	weather.loss = loss / 100;
+	if (enter == 0)
+		return weather;
+	weather.burst_enter = enter;
+	weather.burst_leave = leave;
+	weather.burst_loss = weather.loss < bursts ? weather.loss / bursts : 1;
+	weather.loss = weather.loss < bursts ? 0 : (weather.loss - bursts) / (1 - bursts);
+	return weather;
+}
+
+/* ---- what is told ---- */
+
 void lab_describe(const struct lab_options *o, FILE *out)
 {
 	const struct lab_setup *setup = &o->setup;

@@ -38,6 +38,22 @@ struct lab_options {
 extern const struct lab_options lab_defaults;
 /* One of these, or of cli_weather.h, or '?', which getopt_long() has just found. */
 void lab_option(struct lab_options *, int option, char *value);
+enum { LAB_LOSSES = 100 };
+
+struct lab_losses {
+	double percent[LAB_LOSSES]; /* sorted */
+	size_t count;
+};
+
+/* The list of loss rates that a sweep goes through: 0,5,20. Overwrites the text. */
+void lab_losses_parse(struct lab_losses *, const char *option, char *list);
+/* One loss rate. */
+double lab_percent(const char *option, const char *text);
+/* "ENTER,LEAVE": the chances that a burst begins or ends at a datagram. Overwrites the text. */
+void lab_bursts_parse(const char *option, char *text, double *enter, double *leave);
+/* This weather with so many percent of the datagrams lost, in bursts, unless enter is 0. */
+struct sim_weather lab_weather(const struct sim_weather *, double loss, double enter, double leave);
+
 /* "MIN-MAX", two numbers of milliseconds. Text is left as it was. */
 void lab_handshake_timeout(const char *option, char *text, int *min_ms, int *max_ms);
 /* What both sides do, and how long a datagram takes, as a line without its end. */

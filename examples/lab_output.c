@@ -10,35 +10,43 @@ const char lab_output_help[] =
     "      --json=FILE         write it as JSON, with the settings\n"
     "      --plot=FILE         draw it with gnuplot: FILE.svg or FILE.png\n";
 
-void lab_output_option(struct lab_output *o, int option, const char *value)
+static const char *const options[LAB_OUTPUTS] = {"--csv", "--json", "--plot"};
+
+static struct lab_file *file_of(struct lab_output *o, int option)
 {
-	if (option == LAB_CSV)
-		o->csv_path = value;
-	else if (option == LAB_JSON)
-		o->json_path = value;
-	else
-		o->plot_path = value;
+	return &o->files[option - LAB_CSV];
 }
 
-static void refuse_same(const char *option, const char *path, const char *other_option, const char *other_path)
+void lab_output_option(struct lab_output *o, int option, const char *value)
 {
-	if (path != NULL && other_path != NULL && strcmp(path, other_path) == 0)
-		cli_usage("%s and %s cannot both write to \"%s\"", option, other_option, path);
+	file_of(o, option)->path = value;
+}
+
+/* Before any is opened, and so made. */
+static void refuse_same_names(const struct lab_output *o)
+{
+	for (int i = 0; i < LAB_OUTPUTS; i++)
+		for (int j = 0; j < i; j++)
+			if (o->files[i].path != NULL && o->files[j].path != NULL &&
+			    strcmp(o->files[i].path, o->files[j].path) == 0)
+				cli_usage(
+				    "%s and %s cannot both write to \"%s\"", options[j], options[i], o->files[i].path);
 }
 
 void lab_output_open(struct lab_output *o)
 {
-	refuse_same("--csv", o->csv_path, "--json", o->json_path);
-	refuse_same("--csv", o->csv_path, "--plot", o->plot_path);
-	refuse_same("--json", o->json_path, "--plot", o->plot_path);
-	if (o->plot_path != NULL)
-		lab_plot_check("--plot", o->plot_path);
-	if (o->csv_path != NULL)
-		lab_file_open(&o->csv, "--csv", o->csv_path);
-	if (o->json_path != NULL)
-		lab_file_open(&o->json, "--json", o->json_path);
-	if (o->plot_path != NULL)
-		lab_file_open(&o->plot, "--plot", o->plot_path);
+	refuse_same_names(o);
+	if (file_of(o, LAB_PLOT)->path != NULL)
+		lab_plot_check("--plot", file_of(o, LAB_PLOT)->path);
+	for (int i = 0; i < LAB_OUTPUTS; i++) {
+		if (o->files[i].path == NULL)
+			continue;
+		lab_file_open(&o->files[i], options[i], o->files[i].path);
+		for (int j = 0; j < i; j++)
+			if (o->files[j].stream != NULL)
+				lab_file_refuse_same(
+				    options[j], fileno(o->files[j].stream), options[i], fileno(o->files[i].stream));
+	}
 }
 
 static bool write_file(
@@ -53,11 +61,12 @@ static bool write_file(
 
 int lab_output_write(struct lab_output *o, const struct lab_report *report, const struct lab_plot *plot)
 {
+	struct lab_file *picture = file_of(o, LAB_PLOT);
 	bool well;
 
+	well = write_file(file_of(o, LAB_CSV), report, lab_report_csv);
+	well &= write_file(file_of(o, LAB_JSON), report, lab_report_json);
+	well &= picture->stream == NULL || lab_plot_draw(plot, picture);
 	lab_report_print(report, stdout);
-	well = write_file(&o->csv, report, lab_report_csv);
-	well &= write_file(&o->json, report, lab_report_json);
-	well &= o->plot.stream == NULL || lab_plot_draw(plot, &o->plot);
-	return cli_finish(well ? EXIT_SUCCESS : CLI_FAILED);
+	return well ? EXIT_SUCCESS : CLI_FAILED;
 }

@@ -6,7 +6,7 @@
 #include "lab_plot.h"
 #include "lab_report.h"
 
-enum { LAB_CSV = 896, LAB_JSON, LAB_PLOT };
+enum { LAB_CSV = 896, LAB_JSON, LAB_PLOT, LAB_OUTPUTS = LAB_PLOT + 1 - LAB_CSV };
 #define LAB_OUTPUT_OPTIONS                                                                                             \
 	{"csv", required_argument, NULL, LAB_CSV}, {"json", required_argument, NULL, LAB_JSON},                        \
 	{                                                                                                              \
@@ -15,14 +15,14 @@ enum { LAB_CSV = 896, LAB_JSON, LAB_PLOT };
 extern const char lab_output_help[];
 
 struct lab_output { /* all zero at first */
-	const char *csv_path, *json_path, *plot_path;
-	struct lab_file csv, json, plot;
+	struct lab_file files[LAB_OUTPUTS];
 };
 
 void lab_output_option(struct lab_output *, int option, const char *value);
 /* After the last option, and last of what is judged: opens the files. */
 void lab_output_open(struct lab_output *);
-/* Prints the table and writes the files, each whatever becomes of the others. Returns the program's exit status. */
+/* Writes the files and prints the table, each whatever becomes of the others. Returns the program's exit status, but for
+ * cli_finish(). */
 int lab_output_write(struct lab_output *, const struct lab_report *report, const struct lab_plot *plot);
 
 #endif

@@ -11,7 +11,8 @@
 #include <strings.h>
 
 /* Of the picture, in pixels. */
-enum { PANEL_WIDTH = 440, WIDTH_MIN = 1000, KEY_WIDTH = 110, HEIGHT = 950, HEAD = 70, SERIES_MAX = 8 };
+enum { PANEL_WIDTH = 440, WIDTH_MIN = 1000, KEY_WIDTH = 110, HEIGHT = 950, HEAD = 86, SERIES_MAX = 8 };
+enum { KEY_MAX = 18, LINE_MAX = 140 }; /* what there is room for: losses, letters */
 enum { FINEST = 600 }; /* steps of a curve in each direction */
 
 struct drawing {
@@ -160,7 +161,7 @@ static void write_quantile(const struct drawing *d, int series, unsigned per_mil
 {
 	fprintf(d->script, "$quantile%d_%u << END\n", series, per_mille);
 	for (size_t i = 0; i < d->plot->count; i++) {
-		int64_t ms = lab_cell_quantile(&d->plot->cells[i], per_mille);
+		int64_t ms = lab_cell_quantile_of_all(&d->plot->cells[i], per_mille);
 
 		if (is_of(d, i, series) && ms >= 0)
 			fprintf(d->script, "%g %g\n", d->plot->cells[i].loss, seconds(ms));
@@ -175,8 +176,9 @@ static void write_intervals(const struct drawing *d, int series)
 		const struct lab_cell *cell = &d->plot->cells[i];
 
 		if (is_of(d, i, series) && cell->high_ms > 0)
-			fprintf(d->script, "%g %g %g %g\n", cell->loss, seconds(lab_cell_quantile(cell, LAB_MEDIAN)),
-			    seconds(cell->low_ms), seconds(cell->high_ms));
+			fprintf(d->script, "%g %g %g %g\n", cell->loss,
+			    seconds(lab_cell_quantile_of_all(cell, LAB_MEDIAN)), seconds(cell->low_ms),
+			    seconds(cell->high_ms));
 	}
 	fputs("END\n", d->script);
 }
@@ -206,10 +208,21 @@ static void place(const struct drawing *d, int width, int left, int right, int t
 	    (double)left / width, (double)right / width, 1 - (double)top / HEIGHT, 1 - (double)bottom / HEIGHT);
 }
 
+/* Where there are too many for the key, each second, third... is named: colours are in the order of the losses. */
+static size_t named_each(const struct drawing *d, int series)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < d->plot->count; i++)
+		count += is_of(d, i, series);
+	return (count + KEY_MAX - 1) / KEY_MAX;
+}
+
 static void draw_distributions(const struct drawing *d, int width, int series)
 {
 	int share = (width - KEY_WIDTH) / d->series_count;
 	bool last = series == d->series_count - 1;
+	size_t each = named_each(d, series), nth = 0;
 	const char *comma = "";
 
 	place(d, width, series * share + 66, (series + 1) * share - 12, HEAD + 32, HEIGHT / 2 - 15);
@@ -224,8 +237,12 @@ static void draw_distributions(const struct drawing *d, int width, int series)
 
 		if (!is_of(d, i, series))
 			continue;
-		fprintf(d->script, "%s$distribution%zu using 1:2 with steps lw 2 lc rgb 0x%06x title '%g %%'", comma, i,
-		    loss_colour(cell->loss, d->max_loss), cell->loss);
+		fprintf(d->script, "%s$distribution%zu using 1:2 with steps lw 2 lc rgb 0x%06x ", comma, i,
+		    loss_colour(cell->loss, d->max_loss));
+		if (nth++ % each == 0)
+			fprintf(d->script, "title '%g %%'", cell->loss);
+		else
+			fputs("notitle", d->script);
 		comma = ", ";
 	}
 	fputs("\nset key default\n", d->script);
@@ -245,7 +262,7 @@ static void set_quantile_axes(const struct drawing *d, unsigned per_mille)
 
 	for (size_t i = 0; i < d->plot->count; i++) {
 		const struct lab_cell *cell = &d->plot->cells[i];
-		int64_t ms = lab_cell_quantile(cell, per_mille);
+		int64_t ms = lab_cell_quantile_of_all(cell, per_mille);
 
 		if (ms < 0)
 			continue;
@@ -274,7 +291,8 @@ static void draw_quantiles(const struct drawing *d, int width, bool left, unsign
 	if (cap_ms > 0)
 		fprintf(d->script, "set title '%s (s), failures as %g s'\nplot NaN notitle", name, seconds(cap_ms));
 	else
-		fprintf(d->script, "set title '%s (s) of those that succeeded'\nplot NaN notitle", name);
+		fprintf(
+		    d->script, "set title '%s (s) of all handshakes, where so many succeed'\nplot NaN notitle", name);
 	for (int s = 0; s < d->series_count; s++) {
 		if (per_mille == LAB_MEDIAN && has_intervals(d))
 			fprintf(d->script, ", $intervals%d with yerrorbars lw 1 pt 0 lc rgb 0x%06x notitle", s,
@@ -286,13 +304,45 @@ static void draw_quantiles(const struct drawing *d, int width, bool left, unsign
 	fputc('\n', d->script);
 }
 
-static void draw_head(const struct drawing *d)
+static void draw_line(const struct drawing *d, const char *text, double y, double font)
 {
-	fputs("set label 1 ", d->script);
-	quote(d->script, d->plot->title);
-	fprintf(d->script, " at screen 0.5, screen %g center font ',17'\nset label 2 ", 1 - 25.0 / HEIGHT);
-	quote(d->script, d->plot->subtitle);
-	fprintf(d->script, " at screen 0.5, screen %g center textcolor rgb 0x555555\n", 1 - 50.0 / HEIGHT);
+	fputs("set label ", d->script);
+	quote(d->script, text);
+	fprintf(d->script, " at screen 0.5, screen %g center font ',%g' textcolor rgb 0x%s\n", 1 - y / HEIGHT, font,
+	    y < HEAD / 2 ? "000000" : "555555");
+}
+
+/* Between two of its parts, as near to its middle as can be; NULL: there is only one. */
+static char *middle(char *text)
+{
+	char *best = NULL;
+	ptrdiff_t half = (ptrdiff_t)strlen(text) / 2;
+
+	for (char *at = text; (at = strstr(at, ", ")) != NULL; at++)
+		if (best == NULL || labs(at - text - half) < labs(best - text - half))
+			best = at;
+	return best;
+}
+
+static void draw_subtitle(const struct drawing *d, int width)
+{
+	size_t room = (size_t)(LINE_MAX * width / WIDTH_MIN), longest;
+	double font = d->is_svg ? 13 : 10;
+	char *text = strdup(d->plot->subtitle), *second = NULL;
+
+	if (text == NULL)
+		cli_fail("out of memory");
+	if (strlen(text) > room && (second = middle(text)) != NULL) {
+		second[1] = '\0';
+		second += 2;
+	}
+	longest = second != NULL && strlen(second) > strlen(text) ? strlen(second) : strlen(text);
+	if (longest > room)
+		font *= (double)room / (double)longest;
+	draw_line(d, text, 48, font);
+	if (second != NULL)
+		draw_line(d, second, 67, font);
+	free(text);
 }
 
 static void write_script(const struct drawing *d)
@@ -307,7 +357,8 @@ static void write_script(const struct drawing *d)
 	      "out textcolor rgb 0x333333\n",
 	    d->script);
 	fputs("set multiplot\n", d->script);
-	draw_head(d);
+	draw_line(d, d->plot->title, 25, 17);
+	draw_subtitle(d, width);
 	for (int s = 0; s < d->series_count; s++) {
 		draw_distributions(d, width, s);
 		fputs("unset label\n", d->script);
@@ -317,21 +368,35 @@ static void write_script(const struct drawing *d)
 	fputs("unset multiplot\n", d->script);
 }
 
+static void copy(FILE *picture, struct lab_file *file)
+{
+	char bytes[4096];
+	size_t len;
+
+	lab_file_begin(file);
+	rewind(picture);
+	while ((len = fread(bytes, 1, sizeof(bytes), picture)) > 0)
+		fwrite(bytes, 1, len, file->stream);
+}
+
 bool lab_plot_draw(const struct lab_plot *plot, struct lab_file *file)
 {
 	struct drawing d = {.plot = plot, .script = tmpfile(), .is_svg = ends_in(file->path, ".svg")};
+	FILE *picture = tmpfile(); /* gnuplot would not tell that the disk is full, and it may fail */
 	char why[LAB_GNUPLOT_WHY];
 	bool drawn;
 
-	if (d.script == NULL)
+	if (d.script == NULL || picture == NULL)
 		cli_fail("cannot make a temporary file: %s", strerror(errno));
 	find_series(&d);
 	find_ranges(&d);
 	write_script(&d);
-	lab_file_begin(file);
-	drawn = lab_gnuplot_run(d.script, file->stream, why);
-	if (!drawn)
+	drawn = lab_gnuplot_run(d.script, picture, why);
+	if (drawn)
+		copy(picture, file);
+	else
 		fprintf(stderr, "%s: gnuplot cannot draw \"%s\": %s\n", program_invocation_short_name, file->path, why);
 	fclose(d.script);
+	fclose(picture);
 	return lab_file_end(file) && drawn;
 }

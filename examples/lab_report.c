@@ -2,10 +2,11 @@
 
 #include "cli.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void *must(void *memory)
+void *lab_must(void *memory)
 {
 	if (memory == NULL)
 		cli_fail("out of memory");
@@ -14,7 +15,7 @@ static void *must(void *memory)
 
 struct lab_report *lab_report_new(const struct lab_column *columns, size_t count)
 {
-	struct lab_report *r = must(calloc(1, sizeof(*r)));
+	struct lab_report *r = lab_must(calloc(1, sizeof(*r)));
 
 	r->columns = columns;
 	r->column_count = count;
@@ -36,7 +37,7 @@ void lab_report_free(struct lab_report *r)
 
 static struct lab_value value_of_text(const char *text)
 {
-	return (struct lab_value){must(strdup(text)), true};
+	return (struct lab_value){lab_must(strdup(text)), true};
 }
 
 static struct lab_value value_of_number(double number, int decimals)
@@ -47,12 +48,12 @@ static struct lab_value value_of_number(double number, int decimals)
 		snprintf(text, sizeof(text), "%.15g", number);
 	else
 		snprintf(text, sizeof(text), "%.*f", decimals, number);
-	return (struct lab_value){must(strdup(text)), false};
+	return (struct lab_value){lab_must(strdup(text)), false};
 }
 
 static void add(struct lab_report *r, struct lab_value value)
 {
-	r->values = must(reallocarray(r->values, r->value_count + 1, sizeof(*r->values)));
+	r->values = lab_must(reallocarray(r->values, r->value_count + 1, sizeof(*r->values)));
 	r->values[r->value_count++] = value;
 }
 
@@ -73,7 +74,7 @@ void lab_report_none(struct lab_report *r)
 
 static void add_setting(struct lab_report *r, const char *name, struct lab_value value)
 {
-	r->settings = must(reallocarray(r->settings, r->setting_count + 1, sizeof(*r->settings)));
+	r->settings = lab_must(reallocarray(r->settings, r->setting_count + 1, sizeof(*r->settings)));
 	r->settings[r->setting_count++] = (struct lab_setting){name, value};
 }
 
@@ -85,6 +86,46 @@ void lab_report_setting_text(struct lab_report *r, const char *name, const char 
 void lab_report_setting_number(struct lab_report *r, const char *name, double number)
 {
 	add_setting(r, name, value_of_number(number, -1));
+}
+
+void lab_report_weather(struct lab_report *r, const struct sim_weather *weather)
+{
+	lab_report_setting_number(r, "delay_ms", (double)weather->latency_ms);
+	lab_report_setting_number(r, "jitter_ms", (double)weather->jitter_ms);
+	lab_report_setting_number(r, "duplicate", weather->duplicate);
+	lab_report_setting_number(r, "reorder", weather->reorder);
+	lab_report_setting_number(r, "corrupt", weather->corrupt);
+	lab_report_setting_number(r, "rate_bytes_per_second", (double)weather->bytes_per_second);
+	lab_report_setting_number(r, "path_mtu", (double)weather->mtu);
+}
+
+void lab_report_seed(struct lab_report *r, uint64_t seed)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, seed);
+	lab_report_setting_text(r, "seed", text); /* a number of more than 53 bits would not be read as it is */
+}
+
+void lab_describe_weather(const struct sim_weather *weather, FILE *out)
+{
+	const struct {
+		const char *name;
+		double value;
+	} chances[] = {
+	    {"duplicated", weather->duplicate}, {"held back", weather->reorder}, {"corrupted", weather->corrupt}};
+
+	fprintf(out, "%" PRId64, weather->latency_ms);
+	if (weather->jitter_ms > 0)
+		fprintf(out, " to %" PRId64, weather->latency_ms + weather->jitter_ms);
+	fputs(" ms each way", out);
+	for (size_t i = 0; i < sizeof(chances) / sizeof(*chances); i++)
+		if (chances[i].value > 0)
+			fprintf(out, ", %g %% %s", 100 * chances[i].value, chances[i].name);
+	if (weather->bytes_per_second > 0)
+		fprintf(out, ", %" PRId64 " bytes/s", weather->bytes_per_second);
+	if (weather->mtu > 0)
+		fprintf(out, ", path MTU %zu", weather->mtu);
 }
 
 static const struct lab_value *value_at(const struct lab_report *r, size_t row, size_t column)

@@ -2,6 +2,8 @@
 #ifndef LAB_REPORT_H
 #define LAB_REPORT_H
 
+#include "dtls/sim.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -40,6 +42,14 @@ void lab_report_number(struct lab_report *, double number, int decimals);
 void lab_report_none(struct lab_report *);
 void lab_report_setting_text(struct lab_report *, const char *name, const char *text);
 void lab_report_setting_number(struct lab_report *, const char *name, double number);
+
+/* The settings of the links, but for losses. */
+void lab_report_weather(struct lab_report *, const struct sim_weather *weather);
+void lab_report_seed(struct lab_report *, uint64_t seed);
+/* The same in words, within a line. */
+void lab_describe_weather(const struct sim_weather *weather, FILE *out);
+/* Ends the program where there is none. */
+void *lab_must(void *memory);
 
 void lab_report_print(const struct lab_report *, FILE *out);
 void lab_report_csv(const struct lab_report *, FILE *out);

@@ -102,7 +102,8 @@ static void saw_sent(void *arg, int64_t now_ms, const void *datagram, size_t len
 	p->lane.datagrams++;
 	p->lane.bytes += len;
 	p->lane.lost += delivered == 0;
-	lab_flights_sent(&p->flights, &p->run->parties[1 - p->direction].flights, now_ms, datagram, len, delivered > 0);
+	lab_flights_sent(&p->flights, &p->run->parties[1 - p->direction].flights, now_ms, p->direction, datagram, len,
+	    delivered > 0);
 	if (watch != NULL && watch->sent != NULL)
 		watch->sent(watch->arg, now_ms, p->direction, datagram, len, delivered);
 }

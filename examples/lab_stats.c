@@ -32,8 +32,13 @@ int64_t lab_cell_quantile(const struct lab_cell *cell, unsigned per_mille)
 {
 	if (cell->cap_ms == 0)
 		return lab_quantile(cell->times_ms, cell->succeeded, per_mille);
+	return lab_cell_quantile_of_all(cell, per_mille);
+}
+
+int64_t lab_cell_quantile_of_all(const struct lab_cell *cell, unsigned per_mille)
+{
 	if (rank(cell->runs, per_mille) > cell->succeeded)
-		return cell->cap_ms;
+		return cell->cap_ms > 0 ? cell->cap_ms : -1;
 	return lab_quantile(cell->times_ms, cell->runs, per_mille);
 }
 

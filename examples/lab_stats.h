@@ -20,6 +20,8 @@ void lab_sort(int64_t *times_ms, size_t count);
 /* The smallest time that at least so many per mille of them do not exceed; -1 when there is none. */
 int64_t lab_quantile(const int64_t *sorted_ms, size_t count, unsigned per_mille);
 int64_t lab_cell_quantile(const struct lab_cell *cell, unsigned per_mille);
+/* Of all runs, where a failure took longer than any success: -1 when it is that of a failure, and there is no cap. */
+int64_t lab_cell_quantile_of_all(const struct lab_cell *cell, unsigned per_mille);
 /* The seed of one run: every series and loss rate meets the same weather. Below 2^53, for the sake of JSON's readers. */
 uint64_t lab_run_seed(uint64_t seed, uint64_t run);
 

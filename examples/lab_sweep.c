@@ -26,24 +26,13 @@ static const char more_help[] =
     "The nth run has the same weather at each loss rate, and with either kind of retransmission.\n\n"
     "The times (least, median, 90th and 99th percentile, most) are of the handshakes that succeeded, until the client\n"
     "is connected. What they cost is the mean of all, until the client is connected or has given up: datagrams and\n"
-    "bytes that each side sent (IP and UDP headers not counted), flights that either side sent again, and spurious\n"
+    "bytes (in --csv and --json) that each side sent, without IP and UDP headers, flights that either side sent again, "
+    "and spurious\n"
     "ones among these, for which everything had arrived, even if corrupted, or was on its way. --csv and --json tell\n"
-    "both sides apart, and name the seed of each row's worst run, which dtls-lab trace shows with --seed.\n\n"
+    "both sides apart, and name the seed of each row's worst run. dtls-lab trace shows it, if it is given this "
+    "--seed,\n"
+    "the row's --loss and --retransmit, and what else was given for the sweep: --burst, --delay, --suite and so on.\n\n"
     "Example: dtls-lab sweep --loss 0,10,20,30 --delay 50 --retransmit both --plot loss.svg\n";
-
-static void parse_burst(struct sweep *sweep, char *text)
-{
-	char *comma = strchr(text, ',');
-
-	if (comma == NULL)
-		cli_usage(
-		    "--burst takes ENTER,LEAVE: the chances that a burst begins, and that it ends, not \"%s\"", text);
-	*comma = '\0';
-	sweep->burst_enter = cli_probability("--burst", text);
-	sweep->burst_leave = cli_probability("--burst", comma + 1);
-	if (sweep->burst_enter == 0 || sweep->burst_leave == 0)
-		cli_usage("--burst takes chances above 0: bursts must begin and end");
-}
 
 static void set_option(struct sweep *sweep, int option, char *value)
 {
@@ -52,7 +41,7 @@ static void set_option(struct sweep *sweep, int option, char *value)
 		lab_losses_parse(&sweep->losses, "--loss", value);
 		break;
 	case OPTION_BURST:
-		parse_burst(sweep, value);
+		lab_bursts_parse("--burst", value, &sweep->burst_enter, &sweep->burst_leave);
 		break;
 	case OPTION_RUNS:
 		sweep->runs = (size_t)cli_number("--runs", value, 1, SWEEP_RUNS);
@@ -106,6 +95,7 @@ static int tell(struct sweep *sweep, const struct lab_result *results)
 	printf("%s\n\n", description);
 	status = lab_output_write(&sweep->output, report,
 	    &(struct lab_plot){"DTLS handshakes under loss", description, cells, sweep_cell_count(sweep)});
+	status = cli_finish(status);
 	lab_report_free(report);
 	for (size_t i = 0; i < sweep_cell_count(sweep); i++)
 		free(cells[i].times_ms);

@@ -2,7 +2,6 @@
 #ifndef LAB_SWEEP_H
 #define LAB_SWEEP_H
 
-#include "lab_losses.h"
 #include "lab_options.h"
 #include "lab_output.h"
 #include "lab_stats.h"

@@ -5,7 +5,7 @@
 
 static const struct lab_column columns[] = {
     {"loss_percent", "loss %", NULL, false},
-    {"retransmit", "retransmit", NULL, true},
+    {"retransmit", "timers", NULL, true},
     {"runs", NULL, NULL, false},
     {"succeeded", NULL, NULL, false},
     {"success_percent", "success %", NULL, false},
@@ -16,8 +16,8 @@ static const struct lab_column columns[] = {
     {"max_ms", "max", NULL, false},
     {"client_datagrams", "client", "datagrams", false},
     {"server_datagrams", "server", NULL, false},
-    {"client_bytes", "client", "bytes", false},
-    {"server_bytes", "server", NULL, false},
+    {"client_bytes", NULL, NULL, false},
+    {"server_bytes", NULL, NULL, false},
     {"client_lost", NULL, NULL, false},
     {"server_lost", NULL, NULL, false},
     {"client_retransmissions", NULL, NULL, false},
@@ -90,58 +90,26 @@ static size_t worst_run(const struct sweep *sweep, const struct lab_result *resu
 static void report_settings(struct lab_report *report, const struct sweep *sweep)
 {
 	const struct lab_setup *setup = &sweep->options.setup;
-	const struct sim_weather *weather = &sweep->options.weather;
-	const struct {
-		const char *name;
-		double value;
-	} numbers[] = {
-	    {"handshake_timeout_min_ms", setup->min_ms},
-	    {"handshake_timeout_max_ms", setup->max_ms},
-	    {"mtu", (double)setup->mtu},
-	    {"delay_ms", (double)weather->latency_ms},
-	    {"jitter_ms", (double)weather->jitter_ms},
-	    {"duplicate", weather->duplicate},
-	    {"reorder", weather->reorder},
-	    {"corrupt", weather->corrupt},
-	    {"rate_bytes_per_second", (double)weather->bytes_per_second},
-	    {"path_mtu", (double)weather->mtu},
-	    {"burst_enter", sweep->burst_enter},
-	    {"burst_leave", sweep->burst_leave},
-	    {"runs", (double)sweep->runs},
-	};
-	char seed[24];
 
 	lab_report_setting_text(report, "suite", setup->suite);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		lab_report_setting_number(report, numbers[i].name, numbers[i].value);
-	snprintf(seed, sizeof(seed), "%" PRIu64, sweep->options.seed);
-	lab_report_setting_text(report, "seed", seed); /* a number of more than 53 bits would not be read as it is */
+	lab_report_setting_number(report, "handshake_timeout_min_ms", setup->min_ms);
+	lab_report_setting_number(report, "handshake_timeout_max_ms", setup->max_ms);
+	lab_report_setting_number(report, "mtu", (double)setup->mtu);
+	lab_report_weather(report, &sweep->options.weather);
+	lab_report_setting_number(report, "burst_enter", sweep->burst_enter);
+	lab_report_setting_number(report, "burst_leave", sweep->burst_leave);
+	lab_report_setting_number(report, "runs", (double)sweep->runs);
+	lab_report_seed(report, sweep->options.seed);
 }
 
 void sweep_describe(const struct sweep *sweep, FILE *out)
 {
 	const struct lab_setup *setup = &sweep->options.setup;
-	const struct sim_weather *weather = &sweep->options.weather;
-	const struct {
-		const char *name;
-		double value;
-	} chances[] = {
-	    {"duplicated", weather->duplicate}, {"held back", weather->reorder}, {"corrupted", weather->corrupt}};
 
-	fprintf(out, "%s, %" PRId64, strcmp(setup->suite, "cert") == 0 ? "certificates" : setup->suite,
-	    weather->latency_ms);
-	if (weather->jitter_ms > 0)
-		fprintf(out, " to %" PRId64, weather->latency_ms + weather->jitter_ms);
-	fputs(" ms each way", out);
+	fprintf(out, "%s, ", strcmp(setup->suite, "cert") == 0 ? "certificates" : setup->suite);
+	lab_describe_weather(&sweep->options.weather, out);
 	if (sweep->burst_enter > 0)
 		fprintf(out, ", losses in bursts (%g, %g)", sweep->burst_enter, sweep->burst_leave);
-	for (size_t i = 0; i < sizeof(chances) / sizeof(*chances); i++)
-		if (chances[i].value > 0)
-			fprintf(out, ", %g %% %s", 100 * chances[i].value, chances[i].name);
-	if (weather->bytes_per_second > 0)
-		fprintf(out, ", %" PRId64 " bytes/s", weather->bytes_per_second);
-	if (weather->mtu > 0)
-		fprintf(out, ", path MTU %zu", weather->mtu);
 	fprintf(out, ", timers %d to %d ms, MTU %zu, %zu handshake%s each, seed %" PRIu64, setup->min_ms, setup->max_ms,
 	    setup->mtu, sweep->runs, sweep->runs == 1 ? "" : "s", sweep->options.seed);
 }

@@ -35,20 +35,9 @@ void sweep_close(struct sweep *sweep)
 		lab_free(sweep->kinds[i].lab);
 }
 
-/* As many of the losses as the bursts can hold are in them, spread evenly; the others are between them. */
 struct sim_weather sweep_weather(const struct sweep *sweep, double loss)
 {
-	struct sim_weather weather = sweep->options.weather;
-	double bursts = sweep->burst_enter / (sweep->burst_enter + sweep->burst_leave); /* of all datagrams */
-
-	weather.loss = loss / 100;
-	if (sweep->burst_enter == 0)
-		return weather;
-	weather.burst_enter = sweep->burst_enter;
-	weather.burst_leave = sweep->burst_leave;
-	weather.burst_loss = weather.loss < bursts ? weather.loss / bursts : 1;
-	weather.loss = weather.loss < bursts ? 0 : (weather.loss - bursts) / (1 - bursts);
-	return weather;
+	return lab_weather(&sweep->options.weather, loss, sweep->burst_enter, sweep->burst_leave);
 }
 
 static void run(void *arg, size_t item, void *result)

@@ -12,12 +12,22 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { OPTION_DROP = CLI_OWN, OPTION_DROP_MESSAGE, OPTION_PCAP, OPTION_KEYLOG, OPTION_ASCII };
+enum {
+	OPTION_LOSS = CLI_OWN,
+	OPTION_BURST,
+	OPTION_DROP,
+	OPTION_DROP_MESSAGE,
+	OPTION_PCAP,
+	OPTION_KEYLOG,
+	OPTION_ASCII
+};
 
 static const char *const names[DIRECTIONS] = {"client", "server"};
 
 struct trace {
 	struct lab_options options;
+	double loss; /* in percent; -1: not given */
+	double burst_enter, burst_leave; /* 0: losses are independent */
 	struct drops drops;
 	struct lab_message_drops message_drops;
 	const char *pcap_path, *keylog_path;
@@ -119,17 +129,36 @@ static void print_side(const struct trace *t, enum direction direction, const st
 	    lane->retransmissions == 1 ? "" : "s", lane->spurious);
 }
 
+static void print_unused_drops(const struct trace *t)
+{
+	for (size_t i = 0; i < t->drops.count; i++) {
+		const unsigned first = t->drops.list[i].first, last = t->drops.list[i].last;
+		const bool *to = t->drops.list[i].to;
+		bool used = false;
+
+		for (int d = 0; d < DIRECTIONS; d++)
+			used |= to[d] && t->ladder.sides[d].sent >= first;
+		if (used)
+			continue;
+		printf("--drop %s%u", !to[TO_CLIENT] ? "c" : !to[TO_SERVER] ? "s" : "", first);
+		if (last > first)
+			printf("-%u", last);
+		puts(": that was not sent");
+	}
+}
+
 static void print_result(const struct trace *t, const struct lab_result *result)
 {
 	const char *unused;
 	size_t next = 0;
 
 	lab_describe(&t->options, stdout);
-	puts("\nc1: the client's first datagram; (0): a message's number; X: lost; times in ms\n");
+	putchar('\n');
 	lab_ladder_draw(&t->ladder, stdout, t->ascii);
 	putchar('\n');
 	for (int d = 0; d < DIRECTIONS; d++)
 		print_side(t, (enum direction)d, &result->lanes[d]);
+	print_unused_drops(t);
 	while ((unused = lab_message_drops_unused(&t->message_drops, &next)) != NULL)
 		printf("--drop-message %s: that was not sent\n", unused);
 }
@@ -145,10 +174,9 @@ static const char help[] =
     "                          lose the datagrams that carry a message, such as ServerHelloDone, the Nth time that it\n"
     "                          is sent; #N-M: from the Nth to the Mth time; neither: always; c and s as above, for\n"
     "                          what both sides send: cFinished#1\n"
-    "      --loss=P            lose datagrams\n"
-    "      --burst-loss=P --burst-enter=P --burst-leave=P\n"
-    "                          lose datagrams in bursts: the loss within one, and the chance that one begins or\n"
-    "                          ends at a datagram (Gilbert-Elliott)\n"
+    "      --loss=PERCENT      of the datagrams are lost, each way (default 0)\n"
+    "      --burst=ENTER,LEAVE the chances that a burst begins or ends at a datagram (Gilbert-Elliott): --loss stays\n"
+    "                          the average, but its losses are gathered in the bursts, as many as these can hold\n"
     "      --retransmit=HOW    adaptive (default) or fixed\n";
 
 static const char more_help[] =
@@ -158,16 +186,25 @@ static const char more_help[] =
     "      --keylog=FILE       append the session's secrets to FILE, with which Wireshark decrypts the capture\n"
     "      --ascii             draw with - and |, as is done where the locale is not UTF-8\n"
     "  -h, --help              show this help\n\n"
-    "P is a probability such as 0.2 or 20%. A rung of the diagram is one datagram, with the time at which it was sent "
-    "on\n"
-    "the sender's side and that of its arrival on the other. A part of a message is shown as "
+    "P is a probability such as 0.2 or 20%, as are ENTER and LEAVE. A rung of the diagram is one datagram, with the "
+    "time\n"
+    "at which it was sent on the sender's side and that of its arrival on the other. It stands where it was sent: "
+    "what\n"
+    "stands below it may have happened before it arrived. A part of a message is shown as "
     "Certificate(2)[0-800/1200].\n"
+    "A HelloVerifyRequest, which answers each hello without a cookie, does not count as a flight that was sent again.\n"
     "The handshake may fail, and so much is told: the exit status is 0.\n\n"
     "Example: dtls-lab trace --suite cert --mtu 600 --drop c2 --drop-message ServerHelloDone#1\n";
 
 static void set_option(struct trace *t, int option, char *value)
 {
 	switch (option) {
+	case OPTION_LOSS:
+		t->loss = lab_percent("--loss", value);
+		break;
+	case OPTION_BURST:
+		lab_bursts_parse("--burst", value, &t->burst_enter, &t->burst_leave);
+		break;
 	case OPTION_DROP:
 		drops_add(&t->drops, "--drop", value);
 		break;
@@ -194,9 +231,8 @@ static void set_option(struct trace *t, int option, char *value)
 static void parse(struct trace *t, int argc, char **argv)
 {
 	static const struct option known[] = {LAB_SETUP_OPTIONS, LAB_LINK_OPTIONS,
-	    {"loss", required_argument, NULL, CLI_LOSS}, {"burst-loss", required_argument, NULL, CLI_BURST_LOSS},
-	    {"burst-enter", required_argument, NULL, CLI_BURST_ENTER},
-	    {"burst-leave", required_argument, NULL, CLI_BURST_LEAVE}, {"drop", required_argument, NULL, OPTION_DROP},
+	    {"loss", required_argument, NULL, OPTION_LOSS}, {"burst", required_argument, NULL, OPTION_BURST},
+	    {"drop", required_argument, NULL, OPTION_DROP},
 	    {"drop-message", required_argument, NULL, OPTION_DROP_MESSAGE},
 	    {"pcap", required_argument, NULL, OPTION_PCAP}, {"keylog", required_argument, NULL, OPTION_KEYLOG},
 	    {"ascii", no_argument, NULL, OPTION_ASCII}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
@@ -205,7 +241,10 @@ static void parse(struct trace *t, int argc, char **argv)
 		set_option(t, option, optarg);
 	if (optind < argc)
 		cli_usage("unexpected argument \"%s\"; see dtls-lab trace --help", argv[optind]);
-	cli_weather_check(&t->options.weather);
+	if (t->burst_enter > 0 && t->loss < 0)
+		cli_usage("--burst has no effect without --loss, the percentage of datagrams that are lost");
+	if (t->loss > 0)
+		t->options.weather = lab_weather(&t->options.weather, t->loss, t->burst_enter, t->burst_leave);
 	if (t->pcap_path != NULL && t->keylog_path != NULL && strcmp(t->pcap_path, t->keylog_path) == 0)
 		cli_usage("--pcap and --keylog cannot both write to \"%s\"", t->pcap_path);
 	t->ascii = t->ascii || setlocale(LC_CTYPE, "") == NULL || strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
@@ -223,7 +262,8 @@ static void open_files(struct trace *t)
 
 int lab_trace(int argc, char **argv)
 {
-	struct trace t = {.options = lab_defaults, .keylog_fd = -1, .connected_at = {-1, -1}, .failed_at = {-1, -1}};
+	struct trace t = {
+	    .options = lab_defaults, .loss = -1, .keylog_fd = -1, .connected_at = {-1, -1}, .failed_at = {-1, -1}};
 	struct lab_watch watch = {.decide = {decide_to_server, decide_to_client},
 	    .sent = sent,
 	    .arrived = arrived,

@@ -73,13 +73,6 @@ static const struct wire_pair presets[] = {
 
 enum { PRESETS = sizeof(presets) / sizeof(*presets) };
 
-static void *must(void *memory)
-{
-	if (memory == NULL)
-		cli_fail("out of memory");
-	return memory;
-}
-
 /* Where mark is not part of it, a copy. */
 static char *replace(const char *text, const char *mark, const char *value)
 {
@@ -87,7 +80,7 @@ static char *replace(const char *text, const char *mark, const char *value)
 	char *result = NULL;
 
 	if (at == NULL)
-		return must(strdup(text));
+		return lab_must(strdup(text));
 	if (asprintf(&result, "%.*s%s%s", (int)(at - text), text, value, at + strlen(mark)) < 0)
 		cli_fail("out of memory");
 	return result;
@@ -271,7 +264,7 @@ int lab_wire(int argc, char **argv)
 	parse(&wire, argc, argv);
 	find_programs(&wire);
 	lab_output_open(&wire.output);
-	wire.results = must(calloc(wire_cell_count(&wire) * wire.runs, sizeof(*wire.results)));
+	wire.results = lab_must(calloc(wire_cell_count(&wire) * wire.runs, sizeof(*wire.results)));
 	status = wire_sweep(&wire);
 	if (wire.done > 0)
 		told = wire_tell(&wire);

@@ -4,7 +4,7 @@
 
 #include "drops.h"
 #include "dtls/sim.h"
-#include "lab_losses.h"
+#include "lab_options.h"
 #include "lab_output.h"
 #include "lab_stats.h"
 

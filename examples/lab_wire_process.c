@@ -22,6 +22,7 @@ static void become(const char *const *argv, int in_fd, int errors_fd, pid_t lab)
 		_exit(NOT_STARTED);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
 	if (dup2(errors_fd, STDERR_FILENO) >= 0 && dup2(in_fd, STDIN_FILENO) >= 0 && dup2(out_fd, STDOUT_FILENO) >= 0) {
 		execv(argv[0], (char *const *)(uintptr_t)argv);
 		fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));

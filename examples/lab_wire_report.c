@@ -46,13 +46,6 @@ enum {
 	DIFFERENCE_COLUMNS = sizeof(difference_columns) / sizeof(*difference_columns)
 };
 
-static void *must(void *memory)
-{
-	if (memory == NULL)
-		cli_fail("out of memory");
-	return memory;
-}
-
 /* ---- cells ---- */
 
 static int64_t time_of(const struct wire *wire, const struct wire_result *result)
@@ -81,7 +74,7 @@ static struct lab_cell cell_of(const struct wire *wire, size_t index)
 	struct lab_cell cell = {
 	    .series = wire->pairs[index % wire->pair_count].name,
 	    .loss = wire->losses.percent[index / wire->pair_count],
-	    .times_ms = must(calloc(wire->runs, sizeof(*cell.times_ms))),
+	    .times_ms = lab_must(calloc(wire->runs, sizeof(*cell.times_ms))),
 	    .cap_ms = wire->cap_ms,
 	};
 
@@ -118,13 +111,15 @@ static void report_datagrams(struct lab_report *report, const struct wire *wire,
 	}
 }
 
-/* The first that failed, or else that took longest. */
+/* The first that failed, or else that took longest, of those that are done. */
 static size_t worst_run(const struct wire *wire, size_t index)
 {
 	const struct wire_result *results = wire_cell_results(wire, index);
 	size_t worst = 0;
 
-	for (size_t i = 0; i < wire->runs; i++)
+	while (!results[worst].done)
+		worst++;
+	for (size_t i = worst; i < wire->runs; i++)
 		if (results[i].done && time_of(wire, &results[i]) > time_of(wire, &results[worst]))
 			worst = i;
 	return worst;
@@ -133,7 +128,7 @@ static size_t worst_run(const struct wire *wire, size_t index)
 static void report_cell(struct lab_report *report, const struct wire *wire, size_t index, struct lab_cell *cell)
 {
 	struct wire_interval intervals[WIRE_STATISTICS];
-	int64_t *ms = must(calloc(2 * wire->runs, sizeof(*ms)));
+	int64_t *ms = lab_must(calloc(2 * wire->runs, sizeof(*ms)));
 	double percent = 100 / (double)cell->runs;
 
 	paired_times(wire, index, index, ms, ms + wire->runs);
@@ -158,50 +153,17 @@ static void report_cell(struct lab_report *report, const struct wire *wire, size
 
 static void report_settings(struct lab_report *report, const struct wire *wire)
 {
-	const struct sim_weather *weather = &wire->weather;
-	const struct {
-		const char *name;
-		double value;
-	} numbers[] = {
-	    {"delay_ms", (double)weather->latency_ms},
-	    {"jitter_ms", (double)weather->jitter_ms},
-	    {"duplicate", weather->duplicate},
-	    {"reorder", weather->reorder},
-	    {"corrupt", weather->corrupt},
-	    {"rate_bytes_per_second", (double)weather->bytes_per_second},
-	    {"path_mtu", (double)weather->mtu},
-	    {"runs", (double)wire->runs},
-	    {"cap_ms", (double)wire->cap_ms},
-	};
-	char seed[24];
-
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		lab_report_setting_number(report, numbers[i].name, numbers[i].value);
-	snprintf(seed, sizeof(seed), "%" PRIu64, wire->seed);
-	lab_report_setting_text(report, "seed", seed); /* a number of more than 53 bits would not be read as it is */
+	lab_report_weather(report, &wire->weather);
+	lab_report_setting_number(report, "runs", (double)wire->runs);
+	lab_report_setting_number(report, "cap_ms", (double)wire->cap_ms);
+	lab_report_seed(report, wire->seed);
 }
 
 static void describe(const struct wire *wire, char *text, size_t size)
 {
-	const struct sim_weather *weather = &wire->weather;
-	FILE *out = must(fmemopen(text, size, "w"));
-	const struct {
-		const char *name;
-		double value;
-	} chances[] = {
-	    {"duplicated", weather->duplicate}, {"held back", weather->reorder}, {"corrupted", weather->corrupt}};
+	FILE *out = lab_must(fmemopen(text, size, "w"));
 
-	fprintf(out, "%" PRId64, weather->latency_ms);
-	if (weather->jitter_ms > 0)
-		fprintf(out, " to %" PRId64, weather->latency_ms + weather->jitter_ms);
-	fputs(" ms each way", out);
-	for (size_t i = 0; i < sizeof(chances) / sizeof(*chances); i++)
-		if (chances[i].value > 0)
-			fprintf(out, ", %g %% %s", 100 * chances[i].value, chances[i].name);
-	if (weather->bytes_per_second > 0)
-		fprintf(out, ", %" PRId64 " bytes/s", weather->bytes_per_second);
-	if (weather->mtu > 0)
-		fprintf(out, ", path MTU %zu", weather->mtu);
+	lab_describe_weather(&wire->weather, out);
 	fprintf(out, ", %zu handshakes each, those not done after %g s as %g s, seed %" PRIu64, wire->runs,
 	    (double)wire->cap_ms / 1000, (double)wire->cap_ms / 1000, wire->seed);
 	fclose(out);
@@ -239,7 +201,7 @@ static void report_difference(struct lab_report *report, const struct wire *wire
 {
 	const char *name = wire->pairs[cell % wire->pair_count].name;
 	const char *other_name = wire->pairs[other % wire->pair_count].name;
-	int64_t *ms = must(calloc(2 * wire->runs, sizeof(*ms)));
+	int64_t *ms = lab_must(calloc(2 * wire->runs, sizeof(*ms)));
 	struct wire_interval intervals[WIRE_STATISTICS];
 	size_t count = paired_times(wire, cell, other, ms, ms + wire->runs);
 	char names[128];
@@ -292,7 +254,7 @@ static void tell_who_ended(const struct wire *wire)
 
 int wire_tell(struct wire *wire)
 {
-	struct lab_cell *cells = must(calloc(wire_cell_count(wire), sizeof(*cells)));
+	struct lab_cell *cells = lab_must(calloc(wire_cell_count(wire), sizeof(*cells)));
 	struct lab_report *report = lab_report_new(columns, COLUMNS);
 	char description[512];
 	size_t count = 0;

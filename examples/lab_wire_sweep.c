@@ -1,6 +1,7 @@
 /* All runs of a sweep: many at once, for they mostly wait, but never so many that they wait for the processors. */
 #include "lab_wire_ports.h"
 #include "lab_wire_run.h"
+#include "lab_workers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -206,13 +207,9 @@ static void complain(const struct crew *c)
 
 int wire_sweep(struct wire *wire)
 {
-	static const int taken[] = {SIGINT, SIGTERM, SIGHUP};
 	struct crew c = {.wire = wire, .cores = count_cores(), .is_watched = isatty(STDERR_FILENO)};
-	sigset_t signals, before;
+	sigset_t signals = lab_ending_signals(), before;
 
-	sigemptyset(&signals);
-	for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++)
-		sigaddset(&signals, taken[i]);
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	open_crew(&c);
 	run_all(&c, &signals);

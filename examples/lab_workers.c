@@ -154,20 +154,30 @@ static void wait_for_all(struct crew *crew, const sigset_t *signals)
 	clear_progress(crew);
 }
 
+sigset_t lab_ending_signals(void)
+{
+	static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action;
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	for (size_t i = 0; i < sizeof(ending) / sizeof(*ending); i++)
+		if (sigaction(ending[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(&signals, ending[i]);
+	return signals;
+}
+
 void *lab_workers_run(const struct lab_workers *workers)
 {
-	static const int taken[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP};
 	struct crew crew = {.workers = workers, .started_at = cli_now_ms(), .is_watched = isatty(STDERR_FILENO)};
 	int processes = processes_for(workers);
-	sigset_t signals, before;
+	sigset_t signals = lab_ending_signals(), before;
 
 	crew.shared =
 	    mmap(NULL, shared_size(workers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (crew.shared == MAP_FAILED)
 		cli_fail("no memory for the results of %zu %s", workers->items, workers->what);
-	sigemptyset(&signals);
-	for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++)
-		sigaddset(&signals, taken[i]);
+	sigaddset(&signals, SIGCHLD);
 	signal(SIGCHLD, SIG_DFL); /* where it is ignored, nobody could be waited for */
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	fflush(NULL);

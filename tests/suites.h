@@ -79,6 +79,7 @@
 	X(stream_threads) \
 	X(lab_sweep) \
 	X(lab_messages) \
+	X(lab_flights) \
 	X(lab_wire) \
 	X(ssl_shim) \
 	X(ssl_server) \

@@ -38,7 +38,10 @@ START_TEST(a_failed_run_counts_as_the_cap_or_not_at_all)
 
 	ck_assert_int_eq(lab_cell_quantile(&cell, LAB_MEDIAN), 20);
 	ck_assert_int_eq(lab_cell_quantile(&cell, 1000), 40);
+	ck_assert_int_eq(lab_cell_quantile_of_all(&cell, LAB_MEDIAN), 40);
+	ck_assert_int_eq(lab_cell_quantile_of_all(&cell, 501), -1);
 	cell.cap_ms = 60000;
+	ck_assert_int_eq(lab_cell_quantile_of_all(&cell, 501), 60000);
 	ck_assert_int_eq(lab_cell_quantile(&cell, 250), 20);
 	ck_assert_int_eq(lab_cell_quantile(&cell, LAB_MEDIAN), 40);
 	ck_assert_int_eq(lab_cell_quantile(&cell, 501), 60000);

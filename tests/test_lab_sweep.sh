@@ -8,6 +8,7 @@ need gnuplot python3
 LAB=$BIN/dtls-lab
 # So many that they would take minutes.
 ENDLESS=(--runs 100000 --retransmit both --jitter 100)
+ignoring=()
 
 sweep() {
 	"$LAB" sweep "$@"
@@ -24,10 +25,11 @@ children() {
 	awk -v parent="$(<"$T/$1.pid")" '$4 == parent { print $1 }' /proc/[0-9]*/stat 2>/dev/null || :
 }
 
-# start_endless [OPTION...]: as "lab"; $workers are its two processes.
+# start_endless [OPTION...]: as "lab"; $workers are its two processes. What a script starts in the background ignores
+# SIGINT, unless told otherwise.
 start_endless() {
 	local deadline=$((SECONDS + 10))
-	start lab "$LAB" sweep "${ENDLESS[@]}" --processes 2 "$@"
+	start lab env --default-signal=INT "${ignoring[@]}" "$LAB" sweep "${ENDLESS[@]}" --processes 2 "$@"
 	workers=()
 	while ((${#workers[@]} < 2)); do
 		((SECONDS < deadline)) || fail 'no two processes were started'
@@ -61,8 +63,8 @@ known_handshakes() {
 	equal "$(column client_datagrams)" '3.00 8.00' # 7 ClientHellos and an alert
 	equal "$(column server_datagrams)" '3.00 0.00'
 	equal "$(column retransmissions)" '0.000 6.000'
-	contains "$T/out" '^     0  adaptive       100\.00  420     420   420   420  420    3\.00    3\.00 '
-	contains "$T/out" '^   100  adaptive         0\.00    -       -     -     -    -    8\.00    0\.00 '
+	contains "$T/out" '^     0  adaptive     100\.00  420     420   420   420  420    3\.00    3\.00 '
+	contains "$T/out" '^   100  adaptive       0\.00    -       -     -     -    -    8\.00    0\.00 '
 }
 t 'without loss a handshake takes six delays, and where all is lost it fails after 7 ClientHellos' known_handshakes
 
@@ -139,6 +141,13 @@ for path in sys.argv[1:]: xml.dom.minidom.parse(path)' "$T/a.svg" "$T/b.svg"
 	contains "$T/a.svg" 'adaptive: connected'
 	contains "$T/a.svg" '50 ms each way'
 	contains "$T/a.svg" '99th percentile'
+	contains "$T/a.svg" 'median \(s\) of all handshakes, where so many succeed'
+	sweep --loss "$(seq -s , 0 40)" --runs 1 --duplicate 3% --reorder 2% --corrupt 1% --rate 10000 --path-mtu 1400 \
+		--jitter 40 --burst 1%,20% --plot "$T/a.svg" >"$T/out"
+	contains "$T/a.svg" '<text>.* 10000 bytes/s,</text>'
+	contains "$T/a.svg" '<text>.*path MTU 1400, losses in bursts .*seed 1</text>'
+	contains "$T/a.svg" '>39 %<'
+	lacks "$T/a.svg" '>38 %<'
 	equal "$(head -c 8 "$T/a.PNG" | od -An -tx1)" ' 89 50 4e 47 0d 0a 1a 0a'
 	equal "$(head -c 8 "$T/c.png" | od -An -tx1)" ' 89 50 4e 47 0d 0a 1a 0a'
 }
@@ -157,16 +166,41 @@ a_file_that_fails() {
 }
 t 'where one file cannot be written the others still are' a_file_that_fails
 
+a_picture_that_fails() {
+	ln -s /dev/full "$T/a.svg"
+	expect_status 1 "$LAB" sweep --loss 0 --runs 1 --plot "$T/a.svg"
+	equal "$(<"$T/cmd.err")" "dtls-lab: cannot write to \"$T/a.svg\": No space left on device"
+	contains "$T/cmd.out" '^     0  adaptive '
+}
+t 'a picture on a full disk is an error' a_picture_that_fails
+
+nobody_reads() {
+	local status=0
+	mkfifo "$T/pipe"
+	exec 3<>"$T/pipe" 4>"$T/pipe" 3<&-
+	sweep --loss 0 --runs 1 --csv "$T/csv" >&4 2>"$T/err" || status=$?
+	equal "$status" 1
+	equal "$(<"$T/err")" 'dtls-lab: cannot write to standard output: Broken pipe'
+	contains "$T/csv" '^0,adaptive,1,1,'
+}
+t 'where nobody reads the table, that is said, and the files are written' nobody_reads
+
 gnuplot_fails() {
+	echo earlier >"$T/a.svg"
 	mkdir "$T/bin"
 	printf '#!/bin/sh\necho "line 3: no such terminal" >&2\nexit 1\n' >"$T/bin/gnuplot"
 	chmod +x "$T/bin/gnuplot"
 	PATH=$T/bin:$PATH expect_status 1 "$LAB" sweep --loss 0 --runs 1 --plot "$T/a.svg" --csv "$T/csv"
 	equal "$(<"$T/cmd.err")" "dtls-lab: gnuplot cannot draw \"$T/a.svg\": line 3: no such terminal"
+	equal "$(<"$T/a.svg")" earlier
+	printf '#!/bin/sh\n' >"$T/bin/gnuplot"
+	PATH=$T/bin:$PATH expect_status 1 "$LAB" sweep --loss 0 --runs 1 --plot "$T/a.svg" --csv "$T/csv"
+	equal "$(<"$T/cmd.err")" "dtls-lab: gnuplot cannot draw \"$T/a.svg\": it has drawn nothing"
+	equal "$(<"$T/a.svg")" earlier
 	contains "$T/cmd.out" '^     0  adaptive '
 	contains "$T/csv" '^0,adaptive,1,1,'
 }
-t 'where gnuplot fails, its own sentence is told, and the numbers are written' gnuplot_fails
+t 'where gnuplot fails, its own sentence is told, the numbers are written, and an earlier picture stays' gnuplot_fails
 
 gnuplot_is_missing() {
 	refuses 2 'needs the program gnuplot.*gnuplot-nox' env PATH=/nonexistent "$LAB" sweep --plot "$T/a.svg" --csv "$T/csv"
@@ -186,6 +220,15 @@ ctrl_c() {
 	[[ ! -s $T/lab.err && ! -s $T/lab.out ]] || fail 'something was printed'
 }
 t 'Ctrl-C ends all processes with status 130, and leaves files as they were' ctrl_c
+
+nohup_protects() {
+	ignoring=(--ignore-signal=HUP)
+	start_endless
+	signal lab HUP
+	signal lab TERM
+	ends_with 143 lab
+}
+t 'a signal that is ignored ends nothing' nohup_protects
 
 killed() {
 	start_endless
@@ -254,5 +297,19 @@ refusals() {
 	[[ ! -e $T/a ]] || fail 'a file was made'
 }
 t 'a wrong command line is refused in one sentence' refusals
+
+two_names() {
+	echo kept >"$T/a"
+	ln "$T/a" "$T/b"
+	refuses 2 '^dtls-lab: --csv and --json cannot both write to one file$' "$LAB" sweep --csv "$T/a" --json "$T/b"
+	local status=0
+	"$LAB" sweep --csv "$T/b" >>"$T/a" 2>"$T/err" || status=$?
+	equal "$status" 2
+	equal "$(<"$T/err")" 'dtls-lab: --csv and standard output cannot both write to one file'
+	equal "$(<"$T/a")" kept
+	sweep --loss 0 --runs 1 --csv /dev/stdout | cat >"$T/out"
+	contains "$T/out" '^0,adaptive,1,1,'
+}
+t 'a file that has two names is still one' two_names
 
 finish

@@ -3,7 +3,7 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-need tshark
+need tshark python3
 
 LAB=$BIN/dtls-lab
 export LC_ALL=C
@@ -24,7 +24,8 @@ draws() {
 without_loss() {
 	draws <<-'E'
 		TLS-PSK-WITH-AES-128-CCM-8, adaptive 1000-60000 ms, MTU 1200, 50 ms each way
-		c1: the client's first datagram; (0): a message's number; X: lost; times in ms
+		c1: the client's first datagram; (0): a message's number; X: lost; times in ms;
+		a rung stands where its datagram was sent: what is below may have happened before it arrived
 
 		       client                                                                         server
 		        0 |--- c1 flight 1: ClientHello(0) --------------------------------------------->| 50
@@ -50,7 +51,8 @@ t 'a handshake without loss' without_loss
 a_message_lost() {
 	draws --retransmit fixed --drop-message ServerHelloDone#1 <<-'E'
 		TLS-PSK-WITH-AES-128-CCM-8, fixed 1000-60000 ms, MTU 1200, 50 ms each way
-		c1: the client's first datagram; (0): a message's number; X: lost; times in ms
+		c1: the client's first datagram; (0): a message's number; X: lost; times in ms;
+		a rung stands where its datagram was sent: what is below may have happened before it arrived
 
 		       client                                                                         server
 		        0 |--- c1 flight 1: ClientHello(0) --------------------------------------------->| 50
@@ -81,7 +83,8 @@ t 'the first ServerHelloDone is lost' a_message_lost
 a_datagram_lost() {
 	draws --retransmit fixed --suite cert --mtu 600 --drop c2 <<-'E'
 		certificates, fixed 1000-60000 ms, MTU 600, 50 ms each way
-		c1: the client's first datagram; (0): a message's number; X: lost; times in ms
+		c1: the client's first datagram; (0): a message's number; X: lost; times in ms;
+		a rung stands where its datagram was sent: what is below may have happened before it arrived
 
 		       client                                                                         server
 		        0 |--- c1 flight 1: ClientHello(0) --------------------------------------------->| 50
@@ -113,7 +116,8 @@ t 'certificates in small datagrams, of which the second ClientHello is lost' a_d
 a_session_fails() {
 	draws --handshake-timeout 100-100 --retransmit fixed --drop-message sFinished#1 <<-'E'
 		TLS-PSK-WITH-AES-128-CCM-8, fixed 100-100 ms, MTU 1200, 50 ms each way
-		c1: the client's first datagram; (0): a message's number; X: lost; times in ms
+		c1: the client's first datagram; (0): a message's number; X: lost; times in ms;
+		a rung stands where its datagram was sent: what is below may have happened before it arrived
 
 		       client                                                                         server
 		        0 |--- c1 flight 1: ClientHello(0) --------------------------------------------->| 50
@@ -146,7 +150,8 @@ t 'the last flight is lost, and nobody sends it again' a_session_fails
 nobody_answers() {
 	draws --handshake-timeout 100-150 --drop c1-9 <<-'E'
 		TLS-PSK-WITH-AES-128-CCM-8, adaptive 100-150 ms, MTU 1200, 50 ms each way
-		c1: the client's first datagram; (0): a message's number; X: lost; times in ms
+		c1: the client's first datagram; (0): a message's number; X: lost; times in ms;
+		a rung stands where its datagram was sent: what is below may have happened before it arrived
 
 		       client                                                                         server
 		        0 |--- c1 flight 1: ClientHello(0) --------------------------X                   |
@@ -225,6 +230,35 @@ unused() {
 }
 t 'messages to be lost that are never sent are named' unused
 
+unused_numbers() {
+	trace --retransmit fixed --drop c1,4-6,c99,99,s99-100 >"$T/drawn"
+	equal "$(grep -- --drop "$T/drawn")" $'--drop c99: that was not sent\n--drop 99: that was not sent\n--drop s99-100: that was not sent'
+}
+t 'datagrams to be lost that are never sent are named' unused_numbers
+
+counts_flights() {
+	trace --delay 0 --retransmit fixed --drop c1 >"$T/drawn"
+	contains "$T/drawn" '^client: .* 1 lost; 1 flight again, 0 needlessly$'
+	# From the second timer on, in smaller fragments.
+	trace --suite cert --retransmit fixed --drop s2-8 >"$T/drawn"
+	contains "$T/drawn" '^server: .* 7 lost; 4 flights again, 0 needlessly$'
+	trace --retransmit fixed --drop s1-2 >"$T/drawn"
+	contains "$T/drawn" '^client: .* 0 lost; 2 flights again, 0 needlessly$'
+	contains "$T/drawn" '^server: .* 2 lost; 0 flights again, 0 needlessly$'
+}
+t 'flights that are sent again are counted, but for the answers to a hello without a cookie' counts_flights
+
+as_in_a_sweep() {
+	local -a weather=(--delay 20 --duplicate 10% --burst '10%,30%' --suite cert --retransmit fixed)
+	"$LAB" sweep "${weather[@]}" --runs 40 --loss 10 --csv "$T/csv" >"$T/swept"
+	local seed longest
+	seed=$(python3 -c 'import csv, sys; print(next(csv.DictReader(open(sys.argv[1])))["worst_seed"])' "$T/csv")
+	longest=$(python3 -c 'import csv, sys; print(next(csv.DictReader(open(sys.argv[1])))["max_ms"])' "$T/csv")
+	trace "${weather[@]}" --loss 10 --seed "$seed" >"$T/drawn"
+	contains "$T/drawn" "^client: connected at $longest ms"
+}
+t "a sweep's worst run, with the sweep's own --loss and --burst" as_in_a_sweep
+
 in_unicode() {
 	trace >"$T/c"
 	export LC_ALL=C.UTF-8
@@ -232,7 +266,10 @@ in_unicode() {
 	contains "$T/unicode" '│─── c1 flight 1: ClientHello\(0\) ─+►│ 50$'
 	trace --ascii >"$T/ascii"
 	cmp "$T/ascii" "$T/c"
-	sed '4,/^$/y/│─►◄/|-></' "$T/unicode" | diff - "$T/ascii"
+	contains "$T/unicode" '; ✗: lost;'
+	sed 'y/│─►◄✗/|-><X/' "$T/unicode" | diff - "$T/ascii"
+	trace --drop c1 --handshake-timeout 100-100 >"$T/unicode"
+	contains "$T/unicode" ' ─+✗ +│$'
 }
 t 'with lines and arrows of Unicode where the locale has them' in_unicode
 
@@ -329,9 +366,13 @@ refusals() {
 		--drop-message Finished#0 whole number from 1
 		--drop-message Finished#3-2 whole number from 3
 		--drop-message Finished#1,,Alert no message ""
-		--loss 20 a probability from 0 to 1
-		--burst-loss 20% no effect without --burst-enter
-		--burst-enter 20% needs --burst-loss and --burst-leave
+		--loss 101 a number from 0 to 100 \(percent\), not "101"
+		--loss 1,2 a number from 0 to 100
+		--loss x a number from 0 to 100
+		--burst 0.1 ENTER,LEAVE
+		--burst 0.1,0 above 0: bursts must begin and end
+		--burst 0.1,0.5 no effect without --loss
+		--burst-loss 20% unrecognized option
 		--duplicate 2 a probability
 		--reorder x a probability
 		--corrupt 101% a probability

@@ -178,7 +178,7 @@ t 'where a later run cannot start, what was measured is still told' fails_later
 # start_endless [OPTION...]: as "lab"; $started are a server with two of its own, a relay and a client.
 start_endless() {
 	local deadline=$((SECONDS + 10))
-	start lab "$LAB" wire --server "sleep 1000 & echo \$! >'$T/first'; sleep 1000 & echo \$! >'$T/second'; $SERVER" \
+	start lab env --default-signal=INT "$LAB" wire --server "sleep 1000 & echo \$! >'$T/first'; sleep 1000 & echo \$! >'$T/second'; $SERVER" \
 		--client "$CLIENT" --loss 100 --runs 1 "$@"
 	started=()
 	while ((${#started[@]} < 3)); do
@@ -204,7 +204,7 @@ t 'SIGTERM does, too' ends_by TERM 143
 # The first two handshakes succeed; the relay of a third one has no server.
 ctrl_c_in_the_middle() {
 	local server="echo >>'$T/starts'; [ \$(wc -l <'$T/starts') -le 2 ] || sleep 1000; $SERVER"
-	start lab "$LAB" wire --server "$server" --client "$CLIENT" --loss 0 --runs 9 --jobs 1 --delay 1 --csv "$T/csv"
+	start lab env --default-signal=INT "$LAB" wire --server "$server" --client "$CLIENT" --loss 0 --runs 9 --jobs 1 --delay 1 --csv "$T/csv"
 	local deadline=$((SECONDS + 10))
 	until (($(wc -l <"$T/starts" 2>/dev/null || echo 0) > 2)); do
 		((SECONDS < deadline)) || fail 'no third server was started'
@@ -216,6 +216,35 @@ ctrl_c_in_the_middle() {
 	contains "$T/lab.out" '^     0  custom     2     100\.00 '
 }
 t 'Ctrl-C in the middle: what was measured is told' ctrl_c_in_the_middle
+
+# The first and the third run have no server. The relay of the second is known by the server's port.
+first_is_not_done() {
+	local server="mkdir '$T/first' 2>/dev/null || ! mkdir '$T/second' 2>/dev/null && echo >>'$T/none' && sleep 1000"
+	local relay="grep -ahs \"[d]tls-relay.*:\$(cat '$T/port')\" /proc/[0-9]*/cmdline | tr '\\0' ' ' >'$T/relay'"
+	start lab "$LAB" wire --server "$server; echo {port} >'$T/port'; $SERVER" --client "$relay; $CLIENT" \
+		--loss 0 --runs 3 --jobs 2 --delay 1 --csv "$T/csv"
+	local deadline=$((SECONDS + 10))
+	until (($(cat "$T/none" 2>/dev/null | wc -l) == 2)); do
+		((SECONDS < deadline)) || fail 'no third server was started'
+		sleep 0.02
+	done
+	signal lab TERM
+	ends_with 143 lab '^dtls-lab: ended after 1 of 3 handshakes$'
+	equal "--seed $(column worst_seed)" "$(grep -o -- '--seed [0-9]*' "$T/relay")"
+}
+t 'the worst run is one of those that were measured' first_is_not_done
+
+nohup_protects() {
+	start lab env --ignore-signal=HUP "$LAB" wire --server "$SERVER" --client "$CLIENT" --loss 100 --runs 1 --cap 1
+	local deadline=$((SECONDS + 10))
+	until [[ -n $(started_by lab) ]]; do
+		((SECONDS < deadline)) || fail 'nothing was started'
+		sleep 0.02
+	done
+	signal lab HUP
+	finished lab
+}
+t 'a signal that is ignored ends nothing' nohup_protects
 
 killed() {
 	start_endless
