@@ -25,13 +25,11 @@ static const char more_help[] =
     "P is a probability such as 0.2 or 20%, as are ENTER and LEAVE; in LIST, plain numbers are percent.\n"
     "The nth run has the same weather at each loss rate, and with either kind of retransmission.\n\n"
     "The times (least, median, 90th and 99th percentile, most) are of the handshakes that succeeded, until the client\n"
-    "is connected. What they cost is the mean of all, until the client is connected or has given up: datagrams and\n"
-    "bytes (in --csv and --json) that each side sent, without IP and UDP headers, flights that either side sent again, "
-    "and spurious\n"
-    "ones among these, for which everything had arrived, even if corrupted, or was on its way. --csv and --json tell\n"
-    "both sides apart, and name the seed of each row's worst run. dtls-lab trace shows it, if it is given this "
-    "--seed,\n"
-    "the row's --loss and --retransmit, and what else was given for the sweep: --burst, --delay, --suite and so on.\n\n"
+    "is connected. What they cost is the mean of all, until the client is connected or has given up: datagrams that\n"
+    "each side sent, flights that either side sent again, and spurious ones among these, for which everything had\n"
+    "arrived, even if corrupted, or was on its way. --csv and --json tell both sides apart, count bytes as well (but\n"
+    "not IP and UDP headers), and name the seed of each row's worst run. dtls-lab trace shows it, if it is given\n"
+    "this --seed, the row's --loss and --retransmit, and what else was given: --burst, --delay, --suite and so on.\n\n"
     "Example: dtls-lab sweep --loss 0,10,20,30 --delay 50 --retransmit both --plot loss.svg\n";
 
 static void set_option(struct sweep *sweep, int option, char *value)

@@ -29,9 +29,11 @@ struct ssl_context {
 struct ssl_socket {
 	struct ssl_context *ctx;
 	pthread_mutex_t lock; /* held during calls of the library, never while waiting */
-	pthread_mutex_t write_order; /* what one write began no other continues */
-	pthread_cond_t waited;
+	pthread_cond_t changed; /* waiters, or writing; waited for by CLOCK_MONOTONIC */
 	unsigned waiters;
+	bool writing; /* what one write began no other continues */
+	pthread_t writer;
+	atomic_uint process; /* whose threads those are */
 	struct dtls_conn *conn; /* NULL: closed */
 	int fd; /* -1: none */
 	bool over_fd, stream, server, bare;
@@ -66,6 +68,7 @@ struct ssl_server {
 	pthread_mutex_t lock; /* held during calls of the library, never while waiting */
 	pthread_cond_t waited;
 	unsigned waiters, receivers;
+	atomic_uint process; /* whose threads those are */
 	int fd, wake_fd; /* wake_fd is readable while receivers should look again, and for good once it is closed */
 	bool woken;
 	struct dtls_endpoint *endpoint; /* NULL: closed */
@@ -134,6 +137,12 @@ bool ssl_attach(struct ssl_socket *, struct dtls_context *, struct ssl_error *);
 int ssl_pass_gate(struct ssl_socket *, struct ssl_error *);
 int ssl_fail_nameless(struct ssl_socket *, struct ssl_error *);
 
+/* ---- ssl_fork.c ---- */
+unsigned ssl_forks(void); /* between the first process and this one */
+/* A child has none of its parent's other threads, which may have held locks, or waited. process: ssl_forks() when the
+ * object began. */
+void ssl_notice_fork(atomic_uint *process, void (*begin_anew)(void *object), void *object);
+
 /* ---- ssl_wait.c ---- */
 /* One call of the library, with the lock held: a result from 0 on, a DTLS_WANT_*, or SSL_FAILED with the error. */
 struct ssl_job {
@@ -144,12 +153,13 @@ struct ssl_job {
 	bool reads, writes; /* the caller's own direction */
 	bool waits; /* whatever the timeout says */
 	bool ends; /* it asks for no handshake */
-	size_t done; /* what counts before the end of the timeout */
+	int64_t ask_at; /* whether it was interrupted; 0 until it waits */
 };
 ssize_t ssl_run(struct ssl_socket *, struct ssl_job *, struct ssl_error *);
 void ssl_init_lock(pthread_mutex_t *);
 bool ssl_take_lock(pthread_mutex_t *, struct ssl_error *); /* false: EDEADLK */
 bool ssl_lock(struct ssl_socket *, struct ssl_error *);
+bool ssl_look(struct ssl_socket *); /* false within a callback, whose caller holds the lock already */
 void ssl_unlock(struct ssl_socket *);
 int64_t ssl_now_ms(void);
 bool ssl_fd_waits(int fd, int64_t timeout_ms);
@@ -157,25 +167,30 @@ bool ssl_waits(struct ssl_socket *); /* reads and writes do */
 int64_t ssl_stop_at(int64_t timeout_ms); /* INT64_MAX: never */
 /* For poll(2): until the end or the next timer, whichever is first. due_ms: -1 none. */
 int ssl_ms_until(int64_t stop_at, int due_ms);
-/* poll(2): 0, or an errno; EINTR also when time has passed: a signal that came just before was not told of. */
+/* poll(2): 0, or an errno. */
 int ssl_poll(struct pollfd *, nfds_t count, int ms);
-/* What a wait came to, which ended with this errno: 0 to try again. */
-int ssl_after_wait(int error, int64_t stop_at, bool (*interrupted)(void *arg), void *arg, struct ssl_error *);
+/* When to ask a call that begins to wait: a signal that comes between two waits ends neither. */
+int64_t ssl_ask_at(void);
+/* What a wait came to, which ended with this errno: 0 to try again. Asks after EINTR, and when it is time. */
+int ssl_after_wait(
+    int error, int64_t stop_at, int64_t *ask_at, bool (*interrupted)(void *arg), void *arg, struct ssl_error *);
 
 /* ---- ssl_socket.c ---- */
 struct ssl_socket *ssl_socket_new(struct ssl_context *, const struct ssl_transport *, int fd);
+void ssl_socket_begin_anew(void *socket); /* in its process */
 uint8_t *ssl_copy_bytes(const uint8_t *bytes, size_t len); /* NULL: none, or no memory */
 
 /* ---- ssl_server.c ---- */
 struct ssl_pause { /* of one wait */
 	short events;
 	int due_ms; /* of a timer; -1: none */
-	int64_t stop_at;
+	int64_t stop_at, ask_at; /* ask_at: 0 until it waits */
 	bool receives;
 };
 /* Called with the lock, which it gives back. 0 to try again. */
-int ssl_server_wait(struct ssl_server *, const struct ssl_pause *, struct ssl_error *);
+int ssl_server_wait(struct ssl_server *, struct ssl_pause *, struct ssl_error *);
 void ssl_server_unref(struct ssl_server *);
+bool ssl_server_lock(struct ssl_server *, struct ssl_error *); /* false: EDEADLK */
 /* False within a callback, whose caller holds the lock already. */
 bool ssl_server_look(struct ssl_server *);
 void ssl_server_unlock(struct ssl_server *);

@@ -101,7 +101,7 @@ int ssl_peer_close(struct ssl_peer *peer, struct ssl_error *e)
 {
 	struct ssl_server *s = peer->server;
 
-	if (!ssl_take_lock(&s->lock, e))
+	if (!ssl_server_lock(s, e))
 		return SSL_FAILED;
 	if (peer->peer != NULL) {
 		dtls_peer_close(peer->peer);
@@ -153,7 +153,7 @@ ssize_t ssl_peer_send(struct ssl_peer *peer, const void *buf, size_t len, struct
 	ssize_t n = 0;
 
 	for (;;) {
-		if (!ssl_take_lock(&s->lock, e))
+		if (!ssl_server_lock(s, e))
 			return SSL_FAILED;
 		if (w.stop_at == 0)
 			w.stop_at = ssl_stop_at(s->timeout_ms);

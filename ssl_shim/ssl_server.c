@@ -94,6 +94,20 @@ static struct dtls_endpoint *new_endpoint(
 	return endpoint;
 }
 
+/* What a parent's threads are woken with is not the child's to read and write. */
+static void begin_anew(void *server)
+{
+	struct ssl_server *s = server;
+
+	ssl_init_lock(&s->lock);
+	pthread_cond_init(&s->waited, NULL);
+	s->waiters = s->receivers = 0;
+	if (s->wake_fd >= 0)
+		close(s->wake_fd);
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->woken = false;
+}
+
 static struct ssl_server *server_of(struct ssl_context *ctx, int fd, struct ssl_error *e)
 {
 	struct ssl_server *s = calloc(1, sizeof(*s));
@@ -102,15 +116,15 @@ static struct ssl_server *server_of(struct ssl_context *ctx, int fd, struct ssl_
 		ssl_fail_memory(e);
 		return NULL;
 	}
-	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->wake_fd = -1;
+	begin_anew(s);
 	if (s->wake_fd < 0) {
 		ssl_fail_os(e, errno, "no descriptor to wake who waits with");
 		free(s);
 		return NULL;
 	}
 	atomic_init(&s->refs, 1);
-	ssl_init_lock(&s->lock);
-	pthread_cond_init(&s->waited, NULL);
+	atomic_init(&s->process, ssl_forks());
 	s->ctx = ssl_context_ref(ctx);
 	s->fd = fd;
 	s->timeout_ms = SSL_TIMEOUT_OF_FD;
@@ -180,15 +194,16 @@ static void close_wake_fd(struct ssl_server *s)
 	s->wake_fd = -1;
 }
 
-int ssl_server_wait(struct ssl_server *s, const struct ssl_pause *w, struct ssl_error *e)
+int ssl_server_wait(struct ssl_server *s, struct ssl_pause *w, struct ssl_error *e)
 {
 	struct pollfd p[2] = {{.fd = s->fd, .events = w->events}, {.fd = s->wake_fd, .events = POLLIN}};
-	int error = EINTR;
+	int error = 0;
 
+	if (w->ask_at == 0)
+		w->ask_at = ssl_ask_at();
 	s->waiters++;
 	s->receivers += w->receives;
 	ssl_server_unlock(s);
-	/* Where there is more to do at once, poll(2) would not tell of a signal. */
 	if (w->due_ms != 0)
 		error = ssl_poll(p, 2, ssl_ms_until(w->stop_at, w->due_ms));
 	pthread_mutex_lock(&s->lock);
@@ -198,7 +213,7 @@ int ssl_server_wait(struct ssl_server *s, const struct ssl_pause *w, struct ssl_
 		pthread_cond_broadcast(&s->waited);
 	close_wake_fd(s);
 	ssl_server_unlock(s);
-	return ssl_after_wait(error, w->stop_at, s->interrupted, s->interrupted_arg, e);
+	return ssl_after_wait(error, w->stop_at, &w->ask_at, s->interrupted, s->interrupted_arg, e);
 }
 
 void ssl_server_set_interrupted(struct ssl_server *s, bool (*interrupted)(void *arg), void *arg)
@@ -257,7 +272,7 @@ ssize_t ssl_server_recv(struct ssl_server *s, struct ssl_peer **peer, void *buf,
 
 	*peer = NULL;
 	for (;;) {
-		if (!ssl_take_lock(&s->lock, e))
+		if (!ssl_server_lock(s, e))
 			return SSL_FAILED;
 		if (w.stop_at == 0)
 			w.stop_at = ssl_stop_at(s->timeout_ms);
@@ -320,7 +335,7 @@ static int finish(struct ssl_server *s, bool closes_fd, struct ssl_error *e)
 {
 	int fd = -1;
 
-	if (!ssl_take_lock(&s->lock, e))
+	if (!ssl_server_lock(s, e))
 		return SSL_FAILED;
 	if (s->endpoint != NULL) {
 		fd = s->fd;
@@ -351,7 +366,7 @@ void ssl_server_free(struct ssl_server *s)
 {
 	if (s == NULL)
 		return;
-	pthread_mutex_lock(&s->lock);
+	ssl_server_look(s);
 	if (s->endpoint != NULL)
 		forget(s);
 	close_wake_fd(s);
@@ -361,8 +376,15 @@ void ssl_server_free(struct ssl_server *s)
 
 /* ---- what is asked of it ---- */
 
+bool ssl_server_lock(struct ssl_server *s, struct ssl_error *e)
+{
+	ssl_notice_fork(&s->process, begin_anew, s);
+	return ssl_take_lock(&s->lock, e);
+}
+
 bool ssl_server_look(struct ssl_server *s)
 {
+	ssl_notice_fork(&s->process, begin_anew, s);
 	return pthread_mutex_lock(&s->lock) == 0;
 }
 
@@ -396,7 +418,7 @@ int ssl_server_close_identity(struct ssl_server *s, const void *identity, size_t
 {
 	int count = 0;
 
-	if (!ssl_take_lock(&s->lock, e))
+	if (!ssl_server_lock(s, e))
 		return SSL_FAILED;
 	if (s->endpoint != NULL) {
 		count = dtls_endpoint_close_identity(s->endpoint, identity, len);
@@ -447,7 +469,7 @@ bool ssl_server_unsent(struct ssl_server *s)
 
 int ssl_server_handle_timeout(struct ssl_server *s, struct ssl_error *e)
 {
-	if (!ssl_take_lock(&s->lock, e))
+	if (!ssl_server_lock(s, e))
 		return SSL_FAILED;
 	if (s->endpoint != NULL) {
 		dtls_endpoint_handle_timeout(s->endpoint);

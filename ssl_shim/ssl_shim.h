@@ -17,7 +17,8 @@
  *  - Lengths are bytes, times are milliseconds. A struct ssl_bytes whose at is NULL is Python's None.
  *  - A context judges a setting when it is made, and combinations when it wraps.
  *  - Threads: all calls lock. A socket may be read by one thread and written by another, and so may a server and its
- *    peers. A callback must not call back into the socket or server that it is called for (EDEADLK). */
+ *    peers. A callback must not call back into the socket or server that it is called for (EDEADLK).
+ *  - fork(): the sessions are the parent's. A child that closes a socket or server sends nothing and wakes nobody. */
 #ifndef SSL_SHIM_H
 #define SSL_SHIM_H
 
@@ -159,7 +160,8 @@ struct ssl_socket *ssl_wrap_transport(const struct ssl_transport *, const struct
 /* ---- socket ------------------------------------------------------------------------------------------------------- */
 /* Ends without a word to the peer, and leaves the descriptor open, where ssl_socket_close() was not called. */
 void ssl_socket_free(struct ssl_socket *);
-/* Asked before and while a call waits: true ends it with SSL_KIND_CALLBACK. Over a descriptor only after a signal. */
+/* Asked while a call waits: true ends it with SSL_KIND_CALLBACK. Over a descriptor only after a signal, and about
+ * every 100 ms of a call that goes on waiting. It may close the socket. */
 void ssl_socket_set_interrupted(struct ssl_socket *, bool (*interrupted)(void *arg), void *arg);
 
 /* -1 waits for ever, 0 never waits; SSL_TIMEOUT_OF_FD, the default, does as the descriptor's O_NONBLOCK says. Over a

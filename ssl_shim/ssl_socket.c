@@ -3,10 +3,25 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A peer that reads nothing is not waited for any longer when the socket is closed. */
 enum { LINGER_MS = 1000 };
+
+void ssl_socket_begin_anew(void *socket)
+{
+	struct ssl_socket *s = socket;
+	pthread_condattr_t clock;
+
+	ssl_init_lock(&s->lock);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->changed, &clock);
+	pthread_condattr_destroy(&clock);
+	s->waiters = 0;
+	s->writing = false;
+}
 
 struct ssl_socket *ssl_socket_new(struct ssl_context *ctx, const struct ssl_transport *transport, int fd)
 {
@@ -14,9 +29,8 @@ struct ssl_socket *ssl_socket_new(struct ssl_context *ctx, const struct ssl_tran
 
 	if (s == NULL)
 		return NULL;
-	ssl_init_lock(&s->lock);
-	ssl_init_lock(&s->write_order);
-	pthread_cond_init(&s->waited, NULL);
+	ssl_socket_begin_anew(s);
+	atomic_init(&s->process, ssl_forks());
 	s->ctx = ssl_context_ref(ctx);
 	s->fd = fd;
 	s->over_fd = transport == NULL;
@@ -36,8 +50,7 @@ void ssl_socket_free(struct ssl_socket *s)
 	ssl_context_free(s->ctx);
 	free(s->hello);
 	free(s->ahead);
-	pthread_cond_destroy(&s->waited);
-	pthread_mutex_destroy(&s->write_order);
+	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -48,15 +61,9 @@ void ssl_socket_set_interrupted(struct ssl_socket *s, bool (*interrupted)(void *
 	s->interrupted_arg = arg;
 }
 
-/* What is asked of a socket is asked under its lock; inside a callback of its own the caller holds it already. */
-static bool look(struct ssl_socket *s)
-{
-	return pthread_mutex_lock(&s->lock) == 0;
-}
-
 void ssl_socket_set_timeout(struct ssl_socket *s, int64_t ms)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 
 	s->timeout_ms = ms;
 	if (locked)
@@ -65,7 +72,7 @@ void ssl_socket_set_timeout(struct ssl_socket *s, int64_t ms)
 
 int64_t ssl_socket_timeout(struct ssl_socket *s)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	int64_t ms = s->timeout_ms;
 
 	if (ms == SSL_TIMEOUT_OF_FD)
@@ -93,7 +100,7 @@ static void wake_waiters(struct ssl_socket *s)
 	if (s->waiters > 0 && s->over_fd)
 		shutdown(s->fd, SHUT_RDWR);
 	while (s->waiters > 0)
-		pthread_cond_wait(&s->waited, &s->lock);
+		pthread_cond_wait(&s->changed, &s->lock);
 }
 
 static void forget(struct ssl_socket *s)
@@ -173,7 +180,7 @@ int ssl_socket_unwrap(struct ssl_socket *s, struct ssl_error *e)
 
 bool ssl_socket_is_closed(struct ssl_socket *s)
 {
-	bool locked = look(s), closed = s->conn == NULL;
+	bool locked = ssl_look(s), closed = s->conn == NULL;
 
 	if (locked)
 		ssl_unlock(s);
@@ -182,7 +189,7 @@ bool ssl_socket_is_closed(struct ssl_socket *s)
 
 int ssl_socket_fileno(struct ssl_socket *s)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	int fd = s->fd;
 
 	if (locked)
@@ -192,7 +199,7 @@ int ssl_socket_fileno(struct ssl_socket *s)
 
 socklen_t ssl_socket_peer_address(struct ssl_socket *s, struct sockaddr_storage *address)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	socklen_t len = s->peer_len;
 	const struct sockaddr *peer = (struct sockaddr *)&s->peer;
 
@@ -212,7 +219,7 @@ static size_t pending(struct ssl_socket *s)
 
 size_t ssl_socket_pending(struct ssl_socket *s)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	size_t n = pending(s);
 
 	if (locked)
@@ -222,7 +229,7 @@ size_t ssl_socket_pending(struct ssl_socket *s)
 
 const char *ssl_socket_cipher(struct ssl_socket *s)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	const char *name = s->conn == NULL ? NULL : dtls_conn_cipher(s->conn);
 
 	if (locked)
@@ -232,7 +239,7 @@ const char *ssl_socket_cipher(struct ssl_socket *s)
 
 const char *ssl_socket_version(struct ssl_socket *s)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	const char *name = s->conn == NULL ? NULL : dtls_conn_version(s->conn);
 
 	if (locked)
@@ -242,7 +249,7 @@ const char *ssl_socket_version(struct ssl_socket *s)
 
 char *ssl_socket_selected_alpn_protocol(struct ssl_socket *s)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	const char *name = s->conn == NULL ? NULL : dtls_conn_alpn(s->conn);
 	char *copy = name == NULL ? NULL : strdup(name);
 
@@ -260,7 +267,7 @@ uint8_t *ssl_copy_bytes(const uint8_t *bytes, size_t len)
 
 uint8_t *ssl_socket_getpeercert(struct ssl_socket *s, size_t *len)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	const uint8_t *bytes = s->conn == NULL ? NULL : dtls_conn_peer_cert(s->conn, len);
 	uint8_t *copy = ssl_copy_bytes(bytes, bytes == NULL ? 0 : *len);
 
@@ -271,7 +278,7 @@ uint8_t *ssl_socket_getpeercert(struct ssl_socket *s, size_t *len)
 
 uint8_t *ssl_socket_psk_identity(struct ssl_socket *s, size_t *len)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	const uint8_t *bytes = s->conn == NULL ? NULL : dtls_conn_psk_identity(s->conn, len);
 	uint8_t *copy = ssl_copy_bytes(bytes, bytes == NULL ? 0 : *len);
 
@@ -282,7 +289,7 @@ uint8_t *ssl_socket_psk_identity(struct ssl_socket *s, size_t *len)
 
 int ssl_socket_next_timeout(struct ssl_socket *s)
 {
-	bool locked = look(s);
+	bool locked = ssl_look(s);
 	int ms = s->conn == NULL || s->stream ? -1 : dtls_conn_timeout(s->conn);
 
 	if (locked)

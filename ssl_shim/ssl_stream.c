@@ -4,8 +4,9 @@
 #include <mbedtls/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { LINE_CHUNK = 4096 };
+enum { LINE_CHUNK = 4096, TURN_SLICE_MS = 100 };
 
 static bool is_want(ssize_t status)
 {
@@ -112,13 +113,16 @@ ssize_t ssl_socket_recv(struct ssl_socket *s, void *buf, size_t len, struct ssl_
 
 ssize_t ssl_socket_read(struct ssl_socket *s, void *buf, size_t len, struct ssl_error *e)
 {
+	struct ssl_job job = {.step = step_recv, .reads = true};
 	size_t done = 0;
 	ssize_t n;
 
 	if (!s->stream || len == 0)
 		return ssl_socket_recv(s, buf, len, e);
 	do {
-		n = ssl_socket_recv(s, (uint8_t *)buf + done, len - done, e);
+		job.buf = (uint8_t *)buf + done;
+		job.len = len - done;
+		n = ssl_run(s, &job, e);
 		if (n > 0)
 			done += (size_t)n;
 	} while (n > 0 && done < len);
@@ -186,9 +190,56 @@ static ssize_t write_some(struct ssl_socket *s, const void *buf, size_t len, boo
 	return done > 0 ? (ssize_t)done : n;
 }
 
+static int wait_for_turn(struct ssl_socket *s, struct ssl_error *e)
+{
+	int64_t until = ssl_now_ms() + TURN_SLICE_MS;
+	struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+
+	if (pthread_equal(s->writer, pthread_self()))
+		return ssl_fail_os(e, EDEADLK, "a write waits, and a signal's handler must not write within it");
+	if (!ssl_waits(s))
+		return SSL_WOULD_BLOCK;
+	pthread_cond_timedwait(&s->changed, &s->lock, &t);
+	return 0;
+}
+
+static int take_turn(struct ssl_socket *s, struct ssl_error *e)
+{
+	int64_t stop_at = 0, ask_at = 0;
+	bool mine;
+	int status = 0;
+
+	while (status == 0) {
+		if (!ssl_lock(s, e))
+			return SSL_FAILED;
+		if (stop_at == 0)
+			stop_at = ssl_stop_at(s->timeout_ms);
+		mine = !s->writing;
+		if (mine) {
+			s->writing = true;
+			s->writer = pthread_self();
+		} else {
+			status = wait_for_turn(s, e);
+		}
+		ssl_unlock(s);
+		if (mine)
+			return 0;
+		if (status == 0)
+			status = ssl_after_wait(EINTR, stop_at, &ask_at, s->interrupted, s->interrupted_arg, e);
+	}
+	return status;
+}
+
+static void give_turn(struct ssl_socket *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->writing = false;
+	pthread_cond_broadcast(&s->changed);
+	ssl_unlock(s);
+}
+
 static ssize_t write_in_order(struct ssl_socket *s, const void *buf, size_t len, bool all, struct ssl_error *e)
 {
-	int error;
 	ssize_t n;
 
 	if (len == 0 && ssl_socket_is_closed(s))
@@ -197,11 +248,11 @@ static ssize_t write_in_order(struct ssl_socket *s, const void *buf, size_t len,
 		return ssl_fail(e, SSL_KIND_VALUE, "an empty datagram cannot be sent");
 	if (len == 0)
 		return 0;
-	error = pthread_mutex_lock(&s->write_order);
-	if (error != 0)
-		return ssl_fail_os(e, error, "a callback must not call back into the socket that it is called for");
+	n = take_turn(s, e);
+	if (n != 0)
+		return n;
 	n = write_some(s, buf, len, all, e);
-	pthread_mutex_unlock(&s->write_order);
+	give_turn(s);
 	return n;
 }
 

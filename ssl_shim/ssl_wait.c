@@ -8,6 +8,7 @@
 
 /* Over a transport there is nothing to wait for but time. */
 enum { FIRST_NAP_MS = 1, LONGEST_NAP_MS = 20 };
+enum { ASK_EVERY_MS = 100 };
 
 struct wait {
 	ssize_t want;
@@ -45,7 +46,14 @@ bool ssl_take_lock(pthread_mutex_t *lock, struct ssl_error *e)
 
 bool ssl_lock(struct ssl_socket *s, struct ssl_error *e)
 {
+	ssl_notice_fork(&s->process, ssl_socket_begin_anew, s);
 	return ssl_take_lock(&s->lock, e);
+}
+
+bool ssl_look(struct ssl_socket *s)
+{
+	ssl_notice_fork(&s->process, ssl_socket_begin_anew, s);
+	return pthread_mutex_lock(&s->lock) == 0;
 }
 
 void ssl_unlock(struct ssl_socket *s)
@@ -68,11 +76,6 @@ bool ssl_waits(struct ssl_socket *s)
 	return s->over_fd && ssl_fd_waits(s->fd, s->timeout_ms);
 }
 
-static bool interrupted(struct ssl_socket *s)
-{
-	return s->interrupted != NULL && s->interrupted(s->interrupted_arg);
-}
-
 int64_t ssl_stop_at(int64_t timeout_ms)
 {
 	return timeout_ms > 0 ? ssl_now_ms() + timeout_ms : INT64_MAX;
@@ -91,11 +94,10 @@ int ssl_ms_until(int64_t stop_at, int due_ms)
 
 int ssl_poll(struct pollfd *p, nfds_t count, int ms)
 {
-	int n = poll(p, count, ms);
-
-	return n < 0 ? errno : n == 0 ? EINTR : 0;
+	return poll(p, count, ms) < 0 ? errno : 0;
 }
 
+/* Called without the lock, but counted as a waiter. */
 static int sleep_or_poll(struct ssl_socket *s, struct wait *w)
 {
 	struct pollfd p = {.fd = s->fd, .events = w->want == DTLS_WANT_WRITE ? POLLOUT : POLLIN};
@@ -105,26 +107,27 @@ static int sleep_or_poll(struct ssl_socket *s, struct wait *w)
 		return ssl_poll(&p, 1, ssl_ms_until(w->stop_at, w->due_ms));
 	nanosleep(&nap, NULL);
 	w->nap_ms = w->nap_ms < LONGEST_NAP_MS ? w->nap_ms + 1 : LONGEST_NAP_MS;
-	return 0;
+	return EINTR; /* it is always asked: the transport itself may have interrupted the call */
 }
 
-int ssl_after_wait(int error, int64_t stop_at, bool (*was_interrupted)(void *arg), void *arg, struct ssl_error *e)
+int64_t ssl_ask_at(void)
 {
+	return ssl_now_ms() + ASK_EVERY_MS;
+}
+
+int ssl_after_wait(
+    int error, int64_t stop_at, int64_t *ask_at, bool (*interrupted)(void *arg), void *arg, struct ssl_error *e)
+{
+	int64_t now = ssl_now_ms();
+
 	if (error != 0 && error != EINTR)
 		return ssl_fail_os(e, error, "cannot wait for the socket");
-	if (error == EINTR && was_interrupted != NULL && was_interrupted(arg))
-		return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
-	if (ssl_now_ms() >= stop_at)
-		return ssl_fail(e, SSL_KIND_TIMEOUT, "timed out");
-	return 0;
-}
-
-/* Called without the lock, but counted as a waiter. 0 to try again. */
-static int wait_for(struct ssl_socket *s, struct wait *w, struct ssl_error *e)
-{
-	if (!s->over_fd && interrupted(s))
-		return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
-	return ssl_after_wait(sleep_or_poll(s, w), w->stop_at, s->interrupted, s->interrupted_arg, e);
+	if (error == EINTR || now >= *ask_at) {
+		if (interrupted != NULL && interrupted(arg))
+			return ssl_fail(e, SSL_KIND_CALLBACK, "interrupted");
+		*ask_at = ssl_ask_at();
+	}
+	return now >= stop_at ? ssl_fail(e, SSL_KIND_TIMEOUT, "timed out") : 0;
 }
 
 /* A stream that was never connected would fail for good. One that still connects shows no event. */
@@ -171,7 +174,7 @@ static void forget_waiter(struct ssl_socket *s)
 {
 	pthread_mutex_lock(&s->lock);
 	if (--s->waiters == 0)
-		pthread_cond_broadcast(&s->waited);
+		pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -179,6 +182,7 @@ ssize_t ssl_run(struct ssl_socket *s, struct ssl_job *job, struct ssl_error *e)
 {
 	struct wait w = {.nap_ms = FIRST_NAP_MS};
 	ssize_t status;
+	int error;
 
 	for (;;) {
 		if (!ssl_lock(s, e))
@@ -196,10 +200,14 @@ ssize_t ssl_run(struct ssl_socket *s, struct ssl_job *job, struct ssl_error *e)
 		}
 		w.want = status;
 		w.due_ms = dtls_conn_timeout(s->conn);
+		if (job->ask_at == 0)
+			job->ask_at = ssl_ask_at();
 		s->waiters++;
 		ssl_unlock(s);
-		status = wait_for(s, &w, e);
+		error = sleep_or_poll(s, &w);
 		forget_waiter(s);
+		/* A signal's handler may close the socket, which waits for those that wait. */
+		status = ssl_after_wait(error, w.stop_at, &job->ask_at, s->interrupted, s->interrupted_arg, e);
 		if (status != 0)
 			return status;
 	}

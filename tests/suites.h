@@ -83,7 +83,8 @@
 	X(lab_wire) \
 	X(ssl_shim) \
 	X(ssl_server) \
-	X(ssl_server_threads)
+	X(ssl_server_threads) \
+	X(ssl_waits)
 /* clang-format on */
 
 #define SUITE_DECLARATION(name) Suite *name##_suite(void);
