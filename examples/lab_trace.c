@@ -256,6 +256,8 @@ static void open_files(struct trace *t)
 		lab_pcap_open(&t->pcap, "--pcap", t->pcap_path);
 	if (t->keylog_path != NULL)
 		t->keylog_fd = cli_keylog_file("--keylog", t->keylog_path);
+	if (t->pcap_path != NULL && t->keylog_path != NULL)
+		lab_file_refuse_same("--keylog", t->keylog_fd, "--pcap", fileno(t->pcap.file.stream));
 	if (t->pcap_path != NULL)
 		lab_pcap_begin(&t->pcap);
 }

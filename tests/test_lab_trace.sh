@@ -393,6 +393,8 @@ refusals() {
 		word word unexpected argument "word"
 	E
 	refuses 2 'both write to' "$LAB" trace --pcap "$T/a" --keylog "$T/a"
+	mkdir "$T/two"
+	refuses 2 'both write to one file' "$LAB" trace --pcap "$T/two/a" --keylog "$T/two/./a"
 	refuses 2 'NOPE' "$LAB" trace --pcap "$T/a" --suite NOPE
 	[[ ! -e $T/a ]] || fail 'a file was made'
 }
