@@ -309,7 +309,7 @@ static void draw_line(const struct drawing *d, const char *text, double y, doubl
 	fputs("set label ", d->script);
 	quote(d->script, text);
 	fprintf(d->script, " at screen 0.5, screen %g center font ',%g' textcolor rgb 0x%s\n", 1 - y / HEIGHT, font,
-	    y < HEAD / 2 ? "000000" : "555555");
+	    2 * y < HEAD ? "000000" : "555555");
 }
 
 /* Between two of its parts, as near to its middle as can be; NULL: there is only one. */

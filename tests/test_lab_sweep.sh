@@ -177,6 +177,7 @@ t 'a picture on a full disk is an error' a_picture_that_fails
 nobody_reads() {
 	local status=0
 	mkfifo "$T/pipe"
+	# shellcheck disable=SC2094 # a reader lets the writer open it, and leaves
 	exec 3<>"$T/pipe" 4>"$T/pipe" 3<&-
 	sweep --loss 0 --runs 1 --csv "$T/csv" >&4 2>"$T/err" || status=$?
 	equal "$status" 1

@@ -320,7 +320,7 @@ START_TEST(waits_are_left_alone_by_a_child_that_closes_the_socket)
 	child = fork();
 	if (child == 0) {
 		alarm(LOOPBACK_PATIENCE_MS / 1000);
-		_exit(ssl_socket_close(b.server, &e) != 0 || ssl_socket_fileno(b.server) != -1);
+		_exit((ssl_socket_close(b.server, &e) != 0 || ssl_socket_fileno(b.server) != -1) ? 1 : 0);
 	}
 	assert_child_ends(child);
 	ck_assert_int_eq(ssl_socket_write(b.client, "21.4", 4, &e), 4);
@@ -345,7 +345,7 @@ static void child_closes(struct ssl_server *s)
 
 	if (child == 0) {
 		alarm(LOOPBACK_PATIENCE_MS / 1000);
-		_exit(ssl_server_close(s, &e) != 0 || !ssl_server_is_closed(s));
+		_exit((ssl_server_close(s, &e) != 0 || !ssl_server_is_closed(s)) ? 1 : 0);
 	}
 	assert_child_ends(child);
 }
@@ -405,7 +405,7 @@ START_TEST(waits_for_no_lock_that_a_parents_thread_had)
 	child = fork();
 	if (child == 0) {
 		alarm(LOOPBACK_PATIENCE_MS / 1000);
-		_exit(ssl_server_fileno(f.server) != f.fd || ssl_server_close(f.server, &e) != 0);
+		_exit((ssl_server_fileno(f.server) != f.fd || ssl_server_close(f.server, &e) != 0) ? 1 : 0);
 	}
 	assert_child_ends(child);
 	ck_assert_int_eq(write(go_on[1], "", 1), 1);
