@@ -8,13 +8,14 @@ need cc
 
 root=$(dirname "$BIN")/..
 [[ -e $root/README.md ]] || root=.
+ports=$((20000 + $$ % 4000 * 3)) # three of our own, so that tests may run side by side
 
 # block LANGUAGE N: the README's Nth program in it.
 block() {
 	awk -v start="\`\`\`$1" -v want="$2" '$0 == start {n++; on = 1; next} /^```$/ {on = 0} on && n == want' "$root/README.md"
 }
 
-# compile N NAME PORT: on a port of our own, so that tests may run side by side.
+# compile N NAME PORT
 compile() {
 	block c "$1" | sed "s/htons(5684)/htons($3)/" >"$T/$2.c"
 	[[ -s $T/$2.c ]]
@@ -24,8 +25,8 @@ compile() {
 }
 
 client_and_server_talk() {
-	compile 1 client 25684
-	compile 2 server 25684
+	compile 1 client $ports
+	compile 2 server $ports
 	start server "$T/server"
 	sleep 0.2
 	# The short client leaves its memory to the kernel.
@@ -35,7 +36,7 @@ client_and_server_talk() {
 python_client_and_server_talk() {
 	local n
 	for n in 1 2; do
-		block python "$n" | sed 's/5684/25686/' >"$T/$n.py"
+		block python "$n" | sed "s/5684/$((ports + 2))/" >"$T/$n.py"
 		[[ -s $T/$n.py ]]
 	done
 	start server "${python[@]}" -u "$T/2.py"
@@ -63,7 +64,7 @@ map_names_no_other_file() {
 
 # commands REGEX: the README's lines of shell that match, on our paths and a port of our own.
 commands() {
-	sed -n 's/^    //p' "$root/README.md" | grep -E -- "$1" | sed "s|build/bin/|$BIN/|g; s|:5684|:25685|g"
+	sed -n 's/^    //p' "$root/README.md" | grep -E -- "$1" | sed "s|build/bin/|$BIN/|g; s|:5684|:$((ports + 1))|g"
 }
 
 certificates_as_shown() {
