@@ -25,8 +25,8 @@ compile() {
 }
 
 client_and_server_talk() {
-	compile 1 client $ports
-	compile 2 server $ports
+	compile 1 client "$ports"
+	compile 2 server "$ports"
 	start server "$T/server"
 	sleep 0.2
 	# The short client leaves its memory to the kernel.
