@@ -77,6 +77,15 @@ python_imports() {
 		"$modules/ssl_shim/__init__.py True"
 }
 
+# With Debian's interpreter, whose setuptools are there without the network.
+pip_installs() {
+	/usr/bin/python3 -m venv --system-site-packages "$T/venv"
+	"$T/venv/bin/pip" install -q --no-build-isolation --no-index ssl_shim/python
+	cd "$T"
+	equal "$(venv/bin/python -c 'import ssl_shim.aio, tls, ussl; print(ssl_shim.DTLSServer is tls.DTLSServer)')" True
+	contains <(venv/bin/pip list 2>/dev/null) '^ssl[_-]shim '
+}
+
 links_static() {
 	write_program
 	rm -f "$tree"/opt/dtls/lib64/libdtls.so*
@@ -97,5 +106,6 @@ t 'a program builds and runs with the shared library' links_shared
 t 'a program builds and runs with libssl_shim.a' links_ssl_shim
 t 'a program builds and runs with the static library' links_static
 t 'Python imports what was installed' python_imports
+t 'pip installs the module from the source tree' pip_installs
 t 'make uninstall leaves nothing' uninstalls
 finish
