@@ -370,7 +370,7 @@ static void assert_growth(int64_t grows_at, int64_t latency_ms, enum flight firs
 	pair_close(&pair);
 }
 
-/* To whatever it grows: a few times more in the first flight that meets it, and in no later one. */
+/* To whatever it grows: a few times more in the first flight that meets it and in its answer, and in no later one. */
 START_TEST(adaptive_delay_grows_to_anything)
 {
 	for (int64_t latency_ms = 60; latency_ms <= 2000; latency_ms += latency_ms < 500 ? 11 : 97) {
