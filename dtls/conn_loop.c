@@ -120,7 +120,10 @@ static bool admit(struct dtls_conn *c, const struct address *from, const uint8_t
 		return true;
 	c->peer = *from;
 	memcpy(c->random, hello.random, HELLO_RANDOM);
-	return conn_start(c);
+	if (!conn_start(c))
+		return false;
+	timer_measured(&c->a->timer, hello.rtt_ms);
+	return true;
 }
 
 /* Judges one datagram and feeds it where it belongs. True when something was fed. */

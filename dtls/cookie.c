@@ -3,6 +3,8 @@
 #include <mbedtls/platform_util.h>
 #include <string.h>
 
+/* The cookie: the secret's age in ms and the ClientHello's record sequence number, both cut, and the MAC. */
+enum { AGE = 0, HELLO_SEQ = 3, MAC = 4, MAC_LEN = COOKIE_LEN - MAC };
 enum { BLOCK = 16, STAGE = 16 * BLOCK };
 
 /* AES-CBC-MAC over input that begins with its own length, which makes it prefix-free. */
@@ -44,14 +46,16 @@ static void mac_add_vector(struct mac *m, struct bytes v)
 	mac_add(m, v.at, v.len);
 }
 
-static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct hello *h, uint8_t out[COOKIE_LEN])
+/* The cookie's MAC, for what stands before it. */
+static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct hello *h, uint8_t cookie[COOKIE_LEN])
 {
 	static const uint8_t zeros[BLOCK];
-	size_t total = 8 + id.len + 2 + HELLO_RANDOM + h->session_id.len + h->suites.len + h->compression.len;
+	size_t total = MAC + 8 + id.len + 2 + HELLO_RANDOM + h->session_id.len + h->suites.len + h->compression.len;
 	uint8_t prefix[4] = {(uint8_t)(total >> 24), (uint8_t)(total >> 16), (uint8_t)(total >> 8), (uint8_t)total};
 	struct mac m = {.key = key};
 
 	mac_add(&m, prefix, sizeof(prefix));
+	mac_add(&m, cookie, MAC);
 	mac_add_vector(&m, id);
 	mac_add(&m, h->version, 2);
 	mac_add(&m, h->random, HELLO_RANDOM);
@@ -62,7 +66,7 @@ static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct he
 		mac_add(&m, zeros, BLOCK - m.used % BLOCK);
 	if (m.used != 0)
 		mac_flush(&m);
-	memcpy(out, m.chain, COOKIE_LEN);
+	memcpy(cookie + MAC, m.chain, MAC_LEN);
 }
 
 static bool new_secret(struct cookie_jar *jar, mbedtls_aes_context *key)
@@ -96,7 +100,7 @@ static bool same_cookie(const uint8_t *a, const uint8_t *b)
 {
 	unsigned char differ = 0;
 
-	for (size_t i = 0; i < COOKIE_LEN; i++)
+	for (size_t i = MAC; i < COOKIE_LEN; i++)
 		differ |= a[i] ^ b[i];
 	return differ == 0;
 }
@@ -123,28 +127,46 @@ bool cookie_make(
 
 	pthread_mutex_lock(&jar->lock);
 	ok = rotate(jar, now);
-	if (ok)
+	if (ok) {
+		put_24(cookie + AGE, (size_t)(now - jar->rotated_at));
+		cookie[HELLO_SEQ] = (uint8_t)h->record.seq;
 		mac_hello(&jar->secret[jar->current], id, h, cookie);
+	}
 	pthread_mutex_unlock(&jar->lock);
 	return ok;
 }
 
-bool cookie_check(struct cookie_jar *jar, int64_t now, struct bytes id, const struct hello *h)
+/* Where a hello was lost or repeated in between, its client's timer would be measured with it. */
+static void measure(struct hello *h, int64_t age)
+{
+	size_t rtt_ms = ((size_t)age - get_24(h->cookie.at + AGE)) & 0xffffff;
+
+	if ((uint8_t)(h->record.seq - h->cookie.at[HELLO_SEQ]) == 1 && rtt_ms <= 2 * COOKIE_ROTATION_MS)
+		h->rtt_ms = (int64_t)rtt_ms;
+}
+
+bool cookie_check(struct cookie_jar *jar, int64_t now, struct bytes id, struct hello *h)
 {
 	uint8_t expected[COOKIE_LEN];
+	int64_t age = 0; /* of the secret it was made with */
 	bool ok = false;
 
 	if (h->cookie.len != COOKIE_LEN)
 		return false;
+	memcpy(expected, h->cookie.at, MAC);
 	pthread_mutex_lock(&jar->lock);
 	if (jar->filled && rotate(jar, now)) {
 		mac_hello(&jar->secret[jar->current], id, h, expected);
 		ok = same_cookie(expected, h->cookie.at);
+		age = now - jar->rotated_at;
 		if (!ok && jar->has_previous) {
+			age += COOKIE_ROTATION_MS;
 			mac_hello(&jar->secret[!jar->current], id, h, expected);
 			ok = same_cookie(expected, h->cookie.at);
 		}
 	}
 	pthread_mutex_unlock(&jar->lock);
+	if (ok)
+		measure(h, age);
 	return ok;
 }

@@ -193,8 +193,10 @@ static int datagram_handshake(struct association *a)
 	do
 		code = handshake_steps(a);
 	while (code != 0 && start_over(a, code));
-	if (code == 0)
+	if (code == 0) {
+		timer_done(&a->timer);
 		return association_handshake_done(a);
+	}
 	if (a->hello_verify_requests > HELLO_VERIFY_REQUESTS_MAX)
 		return association_end(a, DTLS_FAIL, MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED,
 		    "handshake failed: the peer answered %u ClientHellos with a HelloVerifyRequest",

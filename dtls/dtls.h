@@ -167,9 +167,9 @@ int dtls_context_set_handshake_timeout(struct dtls_context *, int min_ms, int ma
 int dtls_context_set_mtu(struct dtls_context *, size_t mtu);
 /* FIXED is the schedule above, exactly. ADAPTIVE, the default: once this handshake has measured a round trip, the next
  * flight's first timer is 1.5 times that (RFC 9147, 5.8.2), not below 50 ms, not above min_ms, and doubling as ever. It
- * measures a flight that was not resent, and a ClientHello that its answer names (RFC 6347, 4.2.1), resent or not; and
- * where such a shorter timer has fired, so that the peer may answer twice, what the peer repeats within a round trip of
- * the next flight does not make that one leave again. */
+ * measures a flight that was not resent; a ClientHello that its answer names (RFC 6347, 4.2.1), resent or not; and, on the
+ * server, from the HelloVerifyRequest to the hello that brings its cookie back. What the peer repeats within a round trip
+ * of a flight was sent before that can have arrived, and does not make it leave again. */
 enum dtls_retransmit { DTLS_RETRANSMIT_ADAPTIVE, DTLS_RETRANSMIT_FIXED };
 int dtls_context_set_retransmit(struct dtls_context *, enum dtls_retransmit how);
 /* Spreads each retransmission timer by up to plus or minus percent, 0..50, so that a fleet does not march in step.

@@ -52,20 +52,8 @@ enum hello_kind hello_parse(const void *datagram, size_t len, struct hello *h)
 	if (m.len + MESSAGE_HEADER != h->record.len || len != 0 || !parse_body(m.body, m.len, h))
 		return HELLO_MALFORMED;
 	h->message_seq = m.seq;
+	h->rtt_ms = -1;
 	return HELLO_OK;
-}
-
-static uint8_t *put_16(uint8_t *p, size_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-	return p + 2;
-}
-
-static uint8_t *put_24(uint8_t *p, size_t value)
-{
-	p[0] = (uint8_t)(value >> 16);
-	return put_16(p + 1, value);
 }
 
 size_t hello_verify_request(const struct hello *h, const uint8_t *cookie, size_t cookie_len, uint8_t *out)

@@ -16,6 +16,7 @@ struct hello { /* points into the datagram */
 	uint16_t message_seq;
 	const uint8_t *version, *random; /* 2 and 32 bytes */
 	struct bytes session_id, cookie, suites, compression;
+	int64_t rtt_ms; /* from the HelloVerifyRequest to this, as the gate measured it; -1: unknown */
 };
 
 enum { HELLO_RANDOM = 32, HELLO_COOKIE_MAX = 32, HELLO_VERIFY_REQUEST_MAX = 128 };

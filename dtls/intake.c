@@ -53,6 +53,7 @@ static void begin(const struct arrival *in, const struct hello *hello, struct dt
 
 	if (peer == NULL)
 		return;
+	timer_measured(&peer->a->timer, hello->rtt_ms);
 	association_feed(peer->a, in->datagram, in->len);
 	peer_handshake(peer);
 }

@@ -15,6 +15,19 @@ uint64_t get_48(const uint8_t *p)
 	return (uint64_t)get_24(p) << 24 | get_24(p + 3);
 }
 
+uint8_t *put_16(uint8_t *p, size_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+	return p + 2;
+}
+
+uint8_t *put_24(uint8_t *p, size_t value)
+{
+	p[0] = (uint8_t)(value >> 16);
+	return put_16(p + 1, value);
+}
+
 bool record_next(const uint8_t **at, size_t *left, struct record *r)
 {
 	const uint8_t *p = *at;

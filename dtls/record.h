@@ -48,6 +48,9 @@ size_t record_without_stub(const uint8_t *datagram, size_t len);
 
 uint16_t get_16(const uint8_t *);
 size_t get_24(const uint8_t *);
+/* Return what is behind. */
+uint8_t *put_16(uint8_t *, size_t);
+uint8_t *put_24(uint8_t *, size_t);
 uint64_t get_48(const uint8_t *);
 
 #endif

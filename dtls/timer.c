@@ -55,12 +55,15 @@ static int64_t delay_after(const struct timer *t, uint32_t final_ms)
 	return delay < 1 ? 1 : delay > max ? max : delay;
 }
 
-/* Without a retransmission the answer can only belong to what was sent once (Karn and Partridge). */
+/* Without a retransmission the answer can only belong to what was sent once (Karn and Partridge). With one, the round trip
+ * took at least the time from the last: what is known may have grown to that. */
 static void flight_answered(struct timer *t)
 {
-	if (!t->resent && t->heard)
-		t->rtt_ms = now(t) - t->flight_at;
-	t->outstanding = false;
+	int64_t waited = now(t) - (t->resent ? t->left_at : t->flight_at);
+
+	if (t->heard && (!t->resent || (t->rtt_ms >= 0 && t->rtt_ms < waited)))
+		t->rtt_ms = waited;
+	t->outstanding = t->early = false;
 }
 
 static void flight_sent(struct timer *t)
@@ -71,15 +74,13 @@ static void flight_sent(struct timer *t)
 	t->sent = false;
 	if (t->outstanding) {
 		t->resent = true;
-		t->hasty |= first_delay(t) < t->settings->opt.min_ms;
 		t->resends++;
 		++*t->retransmissions;
 		return;
 	}
 	t->outstanding = true;
 	t->resent = t->heard = false;
-	t->flight_at = now(t);
-	t->hold_until = t->hasty ? t->flight_at + t->rtt_ms : t->flight_at;
+	t->flight_at = t->left_at;
 	t->give_up_at = t->flight_at + t->give_up_ms;
 	t->give_up_ms = t->settings->give_up_ms;
 }
@@ -122,28 +123,53 @@ int timer_get(void *arg)
 	return 2;
 }
 
+/* For how long after ours left the peer's repetitions are early: the last measured round trip, or more once the timer
+ * has doubled without an answer. */
+static int64_t early_ms(const struct timer *t)
+{
+	int64_t delay = t->final_at == INT64_MAX ? 0 : t->final_at - t->left_at;
+
+	if (t->settings->opt.retransmit == DTLS_RETRANSMIT_FIXED || t->rtt_ms < 0)
+		return 0;
+	return t->rtt_ms > delay / 3 ? t->rtt_ms : delay / 3;
+}
+
 void timer_input_waits(struct timer *t, bool waits)
 {
 	t->input_waits = waits;
 	t->heard |= waits;
+	/* Judged once for all datagrams of the flight. */
+	t->early = waits && (t->outstanding || t->done) && now(t) < t->left_at + early_ms(t);
 }
 
 void timer_sent(struct timer *t)
 {
 	t->sent = true;
+	t->left_at = now(t);
 }
 
 /* RFC 6347, 4.2.4 takes the peer's repeated flight for a sign that ours was lost. But one that comes within a round trip
- * was sent before ours arrived: once we have resent a flight early, it is the answer to that. */
+ * was sent before ours can have arrived, and tells nothing of it. */
 bool timer_holds(const struct timer *t)
 {
-	return t->outstanding && !t->fired && now(t) < t->hold_until;
+	return t->early;
+}
+
+void timer_done(struct timer *t)
+{
+	t->done = true;
 }
 
 void timer_hello_sent(struct timer *t, uint64_t seq)
 {
 	t->hello_at[seq % HELLO_TIMES] = now(t);
 	t->hello_seq[seq % HELLO_TIMES] = seq + 1;
+}
+
+void timer_measured(struct timer *t, int64_t rtt_ms)
+{
+	if (rtt_ms >= 0)
+		t->rtt_ms = rtt_ms;
 }
 
 bool timer_hello_answered(struct timer *t, uint64_t seq)

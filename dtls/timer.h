@@ -16,7 +16,7 @@ struct timer {
 	uint64_t *retransmissions; /* counts flights resent */
 	int64_t intermediate_at, final_at; /* INT64_MAX: not armed */
 	int64_t flight_at; /* when the present flight was first sent */
-	int64_t hold_until; /* before, what the peer repeats does not make us resend it */
+	int64_t left_at; /* when it was last sent */
 	int64_t give_up_at;
 	int64_t give_up_ms; /* of the next new flight; later ones have the settings' */
 	unsigned resends; /* of all flights so far */
@@ -25,8 +25,9 @@ struct timer {
 	uint64_t hello_seq[HELLO_TIMES]; /* plus 1; 0: empty */
 	bool sent; /* something left since the timer was last set */
 	bool outstanding, fired, resent; /* of the present flight */
-	bool hasty; /* a flight was resent by a timer shorter than the fixed one: its answer may come more than once */
+	bool done; /* what is resent from now on is the last flight */
 	bool input_waits, heard; /* heard: something came in since the flight left */
+	bool early; /* the input came within a round trip of what left last */
 };
 
 void timer_init(struct timer *, const struct settings *, struct rng *, uint64_t *retransmissions);
@@ -39,6 +40,9 @@ void timer_input_waits(struct timer *, bool waits);
 void timer_sent(struct timer *);
 /* True when the flight that mbed TLS is about to resend, since the peer repeats its own, is to stay here. */
 bool timer_holds(const struct timer *);
+/* The handshake is done: no timer resends its last flight, the peer's repeated one does. */
+void timer_done(struct timer *);
+void timer_measured(struct timer *, int64_t rtt_ms); /* elsewhere; -1: it was not */
 void timer_hello_sent(struct timer *, uint64_t record_seq);
 /* A HelloVerifyRequest and the first ServerHello copy the sequence number of the very ClientHello they answer (RFC 6347,
  * 4.2.1), so that this round trip is known even after retransmissions. True when it was measured. */

@@ -29,6 +29,7 @@
 	X(handshake) \
 	X(times) \
 	X(adaptive) \
+	X(growth) \
 	X(handshakes) \
 	X(loss) \
 	X(drops) \

@@ -39,16 +39,21 @@ static void make(int64_t now_ms, const struct hello_parts *parts, uint8_t cookie
 	ck_assert(cookie_make(&jar, now_ms, id, &h, cookie));
 }
 
+static int64_t rtt_ms; /* as the last check measured it */
+
 static bool check(int64_t now_ms, struct bytes who, const struct hello_parts *parts, const void *cookie, size_t len)
 {
 	struct hello_parts with = *parts;
 	struct raw_hello d;
 	struct hello h;
+	bool ok;
 
 	with.cookie = (struct bytes){cookie, len};
 	hello_build(&with, &d);
 	ck_assert_int_eq(hello_parse(d.bytes, d.len, &h), HELLO_OK);
-	return cookie_check(&jar, now_ms, who, &h);
+	ok = cookie_check(&jar, now_ms, who, &h);
+	rtt_ms = h.rtt_ms;
+	return ok;
 }
 
 static bool accepted(int64_t now_ms, const uint8_t cookie[COOKIE_LEN])
@@ -65,7 +70,8 @@ START_TEST(cookie_is_accepted)
 	ck_assert(accepted(1000, cookie));
 	ck_assert(accepted(1001, cookie));
 	make(2000, &sample, again);
-	ck_assert_mem_eq(cookie, again, COOKIE_LEN);
+	ck_assert(accepted(2000, again));
+	ck_assert(accepted(2000, cookie));
 	end();
 }
 END_TEST
@@ -140,12 +146,11 @@ END_TEST
 /* The other end of the range: made just before its secret is followed by another. */
 START_TEST(cookie_shortest_lifetime)
 {
-	uint8_t first[COOKIE_LEN], cookie[COOKIE_LEN];
+	uint8_t cookie[COOKIE_LEN];
 
 	begin();
-	make(0, &sample, first);
+	make(0, &sample, cookie);
 	make(59999, &sample, cookie);
-	ck_assert_mem_eq(first, cookie, COOKIE_LEN);
 	ck_assert(accepted(119999, cookie));
 	ck_assert(!accepted(120000, cookie));
 	end();
@@ -171,7 +176,7 @@ END_TEST
 
 START_TEST(cookie_busy_gate_keeps_the_same_times)
 {
-	uint8_t first[COOKIE_LEN], any[COOKIE_LEN];
+	uint8_t first[COOKIE_LEN], any[COOKIE_LEN], last[COOKIE_LEN], next[COOKIE_LEN];
 
 	begin();
 	make(0, &sample, first);
@@ -179,9 +184,14 @@ START_TEST(cookie_busy_gate_keeps_the_same_times)
 		make(now, &sample, any);
 		ck_assert(accepted(now, first));
 		ck_assert(accepted(now, any));
-		ck_assert_int_eq(memcmp(first, any, COOKIE_LEN) == 0, now < 60000);
+		if (now < 60000)
+			memcpy(last, any, COOKIE_LEN);
+		else if (now == 60000)
+			memcpy(next, any, COOKIE_LEN);
 	}
 	ck_assert(!accepted(120000, first));
+	ck_assert(!accepted(120000, last));
+	ck_assert(accepted(120000, next));
 	end();
 }
 END_TEST
@@ -341,6 +351,55 @@ START_TEST(cookie_ignores_sequence_numbers_and_extensions)
 }
 END_TEST
 
+static int64_t measured(int64_t made_ms, uint64_t made_seq, int64_t now_ms, uint64_t seq)
+{
+	struct hello_parts parts = sample;
+	uint8_t cookie[COOKIE_LEN];
+
+	parts.record_seq = made_seq;
+	make(made_ms, &parts, cookie);
+	parts.record_seq = seq;
+	ck_assert(check(now_ms, id, &parts, cookie, COOKIE_LEN));
+	return rtt_ms;
+}
+
+/* Only the very next hello tells a round trip: any other was not sent at once when the cookie came. */
+START_TEST(cookie_measures_the_round_trip)
+{
+	begin();
+	ck_assert_int_eq(measured(1000, 0, 1234, 1), 234);
+	ck_assert_int_eq(measured(1000, 0, 1000, 1), 0);
+	ck_assert_int_eq(measured(1000, 0, 1234, 0), -1);
+	ck_assert_int_eq(measured(1000, 0, 1234, 2), -1);
+	ck_assert_int_eq(measured(1000, 1, 1234, 1), -1);
+	ck_assert_int_eq(measured(1000, 255, 1234, 256), 234);
+	ck_assert_int_eq(measured(1000, 0, 900, 1), -1); /* the clock went back */
+	ck_assert_int_eq(measured(60900, 0, 61234, 1), 334);
+	ck_assert_int_eq(measured(120999, 5, 121200, 6), 201);
+	end();
+}
+END_TEST
+
+START_TEST(cookie_measures_across_a_rotation)
+{
+	struct hello_parts parts = sample;
+	uint8_t cookie[COOKIE_LEN];
+
+	begin();
+	make(0, &sample, cookie);
+	make(59990, &sample, cookie);
+	parts.record_seq = sample.record_seq + 1;
+	ck_assert(check(60090, id, &parts, cookie, COOKIE_LEN));
+	ck_assert_int_eq(rtt_ms, 100);
+	ck_assert(check(119989, id, &parts, cookie, COOKIE_LEN));
+	ck_assert_int_eq(rtt_ms, 59999);
+	cookie[0] ^= 1;
+	ck_assert(!check(60090, id, &parts, cookie, COOKIE_LEN));
+	ck_assert_int_eq(rtt_ms, -1);
+	end();
+}
+END_TEST
+
 START_TEST(cookie_without_randomness)
 {
 	uint8_t cookie[COOKIE_LEN], later[COOKIE_LEN];
@@ -361,10 +420,11 @@ START_TEST(cookie_without_randomness)
 	broken = true;
 	rng_needs_entropy(&rng);
 	ck_assert(cookie_make(&jar, HOUR_MS, id, &h, later));
-	ck_assert_mem_eq(cookie, later, COOKIE_LEN);
+	ck_assert(accepted(HOUR_MS, later));
 	ck_assert(accepted(HOUR_MS, cookie));
 	broken = false;
 	ck_assert(!accepted(HOUR_MS, cookie));
+	ck_assert(!accepted(HOUR_MS, later));
 	end();
 }
 END_TEST
@@ -390,6 +450,8 @@ Suite *cookie_suite(void)
 	TEST(suite, cookie_fields_do_not_run_together);
 	TEST(suite, cookie_long_suite_lists_are_covered);
 	TEST(suite, cookie_ignores_sequence_numbers_and_extensions);
+	TEST(suite, cookie_measures_the_round_trip);
+	TEST(suite, cookie_measures_across_a_rotation);
 	TEST(suite, cookie_without_randomness);
 	return suite;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define CLIENT "192.0.2.7:1000"
-enum { CLIENT_LEN = sizeof(CLIENT) - 1, REPLY_LEN = 44, COOKIE_AT = 28 };
+enum { CLIENT_LEN = sizeof(CLIENT) - 1, REPLY_LEN = 48, COOKIE_AT = 28 };
 
 static int64_t fake_now;
 static struct dtls_context *server;
@@ -72,7 +72,7 @@ START_TEST(gate_replies_then_verifies)
 	ck_assert_int_eq(check(&hello), DTLS_HELLO_REPLY);
 	ck_assert_uint_lt(reply_len, hello.len);
 	ck_assert_mem_eq(
-	    reply, "\x16\xfe\xff\0\0\0\0\0\0\0\0\0\x1f\3\0\0\x13\0\0\0\0\0\0\0\x13\xfe\xff\x10", COOKIE_AT);
+	    reply, "\x16\xfe\xff\0\0\0\0\0\0\0\0\0\x23\3\0\0\x17\0\0\0\0\0\0\0\x17\xfe\xff\x14", COOKIE_AT);
 	second = answer_reply();
 	ck_assert_int_eq(check(&second), DTLS_HELLO_VERIFIED);
 	/* The gate keeps nothing: the same again is the same again. */
