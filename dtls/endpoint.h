@@ -1,5 +1,5 @@
-/* endpoint.h - many peers on one socket: endpoint.c has the calls and the loop, intake.c judges each datagram, peer.c
- * follows each peer's life. */
+/* endpoint.h - many peers on one socket: endpoint.c has the loop and the calls about peers, endpoint_life.c begins and ends
+ * an endpoint, intake.c judges each datagram, output.c sends, peer.c follows each peer's life. */
 #ifndef ENDPOINT_H
 #define ENDPOINT_H
 

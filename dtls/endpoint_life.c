@@ -1,0 +1,146 @@
+#include "endpoint.h"
+
+#include <stdlib.h>
+
+enum {
+	DEFAULT_MAX_PEERS = 100000,
+	DEFAULT_MAX_HANDSHAKES = 1000,
+	CLOSED_AT_ONCE = 64,
+};
+
+static bool take_limits(struct dtls_endpoint *ep, const struct dtls_limits *limits)
+{
+	struct dtls_limits *l = &ep->limits;
+
+	if (limits != NULL)
+		*l = *limits;
+	if (l->handshake_ms < 0 || l->idle_ms < 0) {
+		context_fail(ep->ctx, 0, "the limits handshake_ms and idle_ms cannot be negative");
+		return false;
+	}
+	if (l->max_peers == 0)
+		l->max_peers = DEFAULT_MAX_PEERS;
+	if (l->max_handshakes == 0)
+		l->max_handshakes = DEFAULT_MAX_HANDSHAKES;
+	if (l->handshake_ms == 0)
+		l->handshake_ms = ep->settings->give_up_ms;
+	return true;
+}
+
+static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct dtls_limits *limits)
+{
+	struct settings *s;
+	struct dtls_endpoint *ep;
+
+	if (ctx->opt.protocol != PROTOCOL_DTLS_SERVER) {
+		context_fail(ctx, 0, "an endpoint needs a context of PROTOCOL_DTLS_SERVER");
+		return NULL;
+	}
+	s = context_judge(ctx) ? context_snapshot(ctx) : NULL;
+	if (s == NULL)
+		return NULL;
+	ep = calloc(1, sizeof(*ep));
+	if (ep == NULL) {
+		settings_free(s);
+		context_fail(ctx, 0, "out of memory");
+		return NULL;
+	}
+	ep->ctx = dtls_context_ref(ctx);
+	ep->settings = s;
+	ep->process = fork_generation();
+	ep->last_event = &ep->first_event;
+	outbox_init(&ep->outbox);
+	if (peertable_init(&ep->table, &ctx->rng) != 0) {
+		context_fail(ctx, 0, "no memory or no randomness for the table of peers");
+	} else if (take_limits(ep, limits)) {
+		return ep;
+	}
+	dtls_endpoint_free(ep);
+	return NULL;
+}
+
+struct dtls_endpoint *dtls_endpoint_new(struct dtls_context *ctx, int fd, const struct dtls_limits *limits)
+{
+	struct sock s;
+	const char *why = socket_prepare(&s, fd);
+	struct dtls_endpoint *ep;
+
+	if (why != NULL) {
+		context_fail(ctx, 0, "descriptor %d cannot carry DTLS: %s", fd, why);
+		return NULL;
+	}
+	ep = endpoint_new(ctx, limits);
+	if (ep == NULL)
+		return NULL;
+	ep->over_socket = true;
+	ep->socket = s;
+	return ep;
+}
+
+struct dtls_endpoint *dtls_endpoint_new_transport(
+    struct dtls_context *ctx, const struct dtls_datagrams *datagrams, const struct dtls_limits *limits)
+{
+	struct dtls_endpoint *ep = endpoint_new(ctx, limits);
+
+	if (ep != NULL)
+		ep->datagrams = *datagrams;
+	return ep;
+}
+
+static void free_all_peers(struct dtls_endpoint *ep)
+{
+	struct dtls_peer *peer;
+
+	while (ep->first_event != NULL)
+		peer_free(ep->first_event);
+	while ((peer = handshakes_victim(&ep->handshakes)) != NULL)
+		peer_free(peer);
+	while (ep->open.oldest != NULL)
+		peer_free(ep->open.oldest);
+	if (ep->reported != NULL)
+		peer_free(ep->reported);
+}
+
+int dtls_endpoint_close(struct dtls_endpoint *ep)
+{
+	for (int i = 0; i < CLOSED_AT_ONCE && ep->open.oldest != NULL; i++)
+		dtls_peer_close(ep->open.oldest);
+	if (ep->open.oldest != NULL)
+		return DTLS_WANT_READ;
+	free_all_peers(ep);
+	return dtls_endpoint_flush(ep);
+}
+
+void dtls_endpoint_free(struct dtls_endpoint *ep)
+{
+	if (ep == NULL)
+		return;
+	free_all_peers(ep);
+	outbox_free(&ep->outbox);
+	peertable_free(&ep->table);
+	schedule_free(&ep->schedule);
+	settings_free(ep->settings);
+	dtls_context_free(ep->ctx);
+	free(ep);
+}
+
+/* ---- fork ---- */
+
+static void disown_all(struct dtls_endpoint *ep)
+{
+	struct dtls_peer *peer;
+
+	ep->process = fork_generation();
+	while ((peer = handshakes_victim(&ep->handshakes)) != NULL)
+		peer_free(peer);
+	while (ep->open.oldest != NULL)
+		peer_disown(ep->open.oldest);
+	outbox_free(&ep->outbox);
+	outbox_init(&ep->outbox);
+}
+
+void endpoint_notice_fork(struct dtls_endpoint *ep)
+{
+	if (ep->process != fork_generation())
+		disown_all(ep);
+}
