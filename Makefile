@@ -223,8 +223,8 @@ asan: deps
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined TEST_TIMEOUT=180 all tests python
 	BUILD=$(BUILD)/asan SANITIZE=address,undefined PYTHON=$(PYTHON) bash tests/check.sh
 tsan: deps
-	$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread TEST_TIMEOUT=180 tests
-	$(BUILD)/tsan/tests/run
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread TEST_TIMEOUT=180 all tests
+	BUILD=$(BUILD)/tsan $(BUILD)/tsan/tests/run
 
 lint:
 	sh tests/deps.sh check python lint
