@@ -3,18 +3,18 @@
 #include "cli.h"
 #include "dtls/sim.h"
 
-const char cli_weather_help[] =
-    "      --loss=P            lose datagrams\n"
-    "      --burst-loss=P --burst-enter=P --burst-leave=P\n"
-    "                          lose datagrams in bursts: the loss within one, and the chance that one begins or\n"
-    "                          ends at a datagram (Gilbert-Elliott)\n"
-    "      --duplicate=P       deliver datagrams twice\n"
-    "      --reorder=P         hold datagrams back behind the next one\n"
-    "      --corrupt=P         change one byte of datagrams\n"
-    "      --delay=MS          one way\n"
-    "      --jitter=MS         up to so much more delay; may reorder\n"
-    "      --mtu=BYTES         lose datagrams with more bytes of payload\n"
-    "      --rate=BYTES        so many bytes a second; datagrams queue for it\n";
+const char cli_weather_help[] = "      --loss=P            lose datagrams\n"
+				"      --burst-loss=P --burst-enter=P --burst-leave=P\n"
+				"                          lose datagrams in bursts: the loss within one, and the\n"
+				"                          chance that one begins or ends at a datagram\n"
+				"                          (Gilbert-Elliott)\n"
+				"      --duplicate=P       deliver datagrams twice\n"
+				"      --reorder=P         hold datagrams back behind the next one\n"
+				"      --corrupt=P         change one byte of datagrams\n"
+				"      --delay=MS          one way\n"
+				"      --jitter=MS         up to so much more delay; may reorder\n"
+				"      --mtu=BYTES         lose datagrams with more bytes of payload\n"
+				"      --rate=BYTES        so many bytes a second; datagrams queue for it\n";
 
 static void set_chance(struct sim_weather *weather, int option, const char *value)
 {

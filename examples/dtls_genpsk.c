@@ -14,7 +14,8 @@ enum { DEFAULT_BYTES = 16, MIN_BYTES = 16, MAX_BYTES = 256 };
 static void help(size_t max)
 {
 	printf("Usage: dtls-genpsk [-b BYTES] IDENTITY...\n"
-	       "Prints an identity:hexkey line with a random key for each IDENTITY, as PSK files have them.\n\n"
+	       "Prints an identity:hexkey line with a random key for each IDENTITY, as PSK files\n"
+	       "have them.\n\n"
 	       "  -b, --bytes=BYTES  length of the keys, %d to %zu (default %d)\n"
 	       "  -h, --help         show this help\n"
 	       "  -V, --version      show the version\n\n"

@@ -11,9 +11,10 @@ static const struct {
 	const char *name, *what;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-    {"sweep", "thousands of handshakes in virtual time: how long they take at which loss", lab_sweep},
+    {"sweep", "thousands of handshakes in virtual time: what they take at which loss", lab_sweep},
     {"trace", "one handshake in virtual time, as a diagram", lab_trace},
     {"masks", "every way to lose some of the first datagrams", lab_masks},
+    {"growth", "what is sent again when the delay grows in the middle", lab_growth},
     {"wire", "handshakes of any two programs in real time, through the relay", lab_wire},
 };
 
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
 		if (strcmp(name, commands[i].name) == 0)
 			return run_command(i, argc - 1, argv + 1);
 	if (argc < 2)
-		cli_usage("a command is missing: sweep, trace, masks or wire; see dtls-lab --help");
-	cli_usage("there is no command \"%s\": they are sweep, trace, masks and wire; see dtls-lab --help", name);
+		cli_usage("a command is missing: sweep, trace, masks, growth or wire; see dtls-lab --help");
+	cli_usage(
+	    "there is no command \"%s\": they are sweep, trace, masks, growth and wire; see dtls-lab --help", name);
 }

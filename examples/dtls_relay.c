@@ -418,22 +418,24 @@ static void relay_close(struct relay *relay)
 
 enum { OPTION_DROP = CLI_OWN, OPTION_SEED };
 
-static const char help[] =
-    "Usage: dtls-relay -l ADDR:PORT -t HOST:PORT [OPTION]...\n"
-    "Forwards UDP datagrams between any number of clients and the server HOST:PORT, through simulated weather.\n\n"
-    "  -l, --listen=ADDR:PORT  where clients send to; port 0 chooses one\n"
-    "  -t, --target=HOST:PORT  the server\n";
+static const char help[] = "Usage: dtls-relay -l ADDR:PORT -t HOST:PORT [OPTION]...\n"
+			   "Forwards UDP datagrams between any number of clients and the server HOST:PORT,\n"
+			   "through simulated weather.\n\n"
+			   "  -l, --listen=ADDR:PORT  where clients send to; port 0 chooses one\n"
+			   "  -t, --target=HOST:PORT  the server\n";
 
-static const char more_help[] =
-    "      --drop=1,3-5,c7,s9  lose these datagrams, counted from 1 for each client and direction;\n"
-    "                          c: only those from clients, s: only those from the server\n"
-    "      --seed=N            of the weather (default 1); the same seed and datagrams have the same fates\n"
-    "  -v, --verbose           tell each datagram's fate, and which DTLS records it carries\n"
-    "  -h, --help              show this help\n"
-    "  -V, --version           show the version\n\n"
-    "P is a probability such as 0.2 or 20%. All of the weather applies to each direction on its own.\n"
-    "SIGUSR1 prints the counters; SIGINT and SIGTERM end the relay, which then prints them, too.\n\n"
-    "Example: dtls-relay -l 127.0.0.1:5685 -t 127.0.0.1:5684 --loss 20% --delay 50\n";
+static const char more_help[] = "      --drop=1,3-5,c7,s9  lose these, counted from 1 by client and direction;\n"
+				"                          c: only those from clients, s: only the server's\n"
+				"      --seed=N            of the weather (default 1); the same seed and\n"
+				"                          datagrams have the same fates\n"
+				"  -v, --verbose           tell each datagram's fate, and its DTLS records\n"
+				"  -h, --help              show this help\n"
+				"  -V, --version           show the version\n\n"
+				"P is a probability such as 0.2 or 20%. All of the weather applies to each\n"
+				"direction on its own.\n"
+				"SIGUSR1 prints the counters; SIGINT and SIGTERM end the relay, which then prints\n"
+				"them, too.\n\n"
+				"Example: dtls-relay -l 127.0.0.1:5685 -t 127.0.0.1:5684 --loss 20% --delay 50\n";
 
 static void set_option(struct options *options, int option, char *value)
 {

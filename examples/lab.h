@@ -6,6 +6,7 @@
 int lab_sweep(int argc, char **argv);
 int lab_trace(int argc, char **argv);
 int lab_masks(int argc, char **argv);
+int lab_growth(int argc, char **argv);
 int lab_wire(int argc, char **argv);
 
 #endif

@@ -88,14 +88,17 @@ void lab_flights_sent(struct lab_flights *f, const struct lab_flights *peer, int
 
 	if (count == 0 || messages[0].kind == LAB_ALERT)
 		return;
-	if (f->open && (f->at_ms != now_ms || was_sent(f, &messages[0]) != f->sent_before ||
-			   is_in_flight(f, &messages[0]) || messages[0].kind == LAB_HELLO_VERIFY_REQUEST))
+	if (f->open &&
+	    (f->at_ms != now_ms || f->number != messages[0].flight || was_sent(f, &messages[0]) != f->sent_before ||
+		is_in_flight(f, &messages[0]) || messages[0].kind == LAB_HELLO_VERIFY_REQUEST))
 		lab_flights_end(f);
 	if (!f->open) {
 		f->open = f->sent_before = true;
 		f->needless = all_delivered(peer);
 		f->at_ms = now_ms;
 		f->flight++;
+		f->number = messages[0].flight;
+		f->transmissions[f->number]++;
 	}
 	for (size_t i = 0; i < count; i++)
 		if (messages[i].kind != LAB_ALERT)

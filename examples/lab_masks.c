@@ -5,6 +5,7 @@
 #include "lab_stats.h"
 #include "lab_workers.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -119,7 +120,8 @@ static void print_failures(const struct masks *m, const struct outcome *outcomes
 	}
 }
 
-static void print_outcomes(const struct masks *m, const struct outcome *outcomes, size_t count)
+/* Of the first so many masks; all: how many there are. */
+static void print_outcomes(const struct masks *m, const struct outcome *outcomes, size_t count, size_t all)
 {
 	int64_t *times = calloc(count, sizeof(*times));
 	size_t connected = 0;
@@ -130,8 +132,11 @@ static void print_outcomes(const struct masks *m, const struct outcome *outcomes
 		if (outcomes[mask].connected)
 			times[connected++] = outcomes[mask].ms;
 	lab_describe(&m->options, stdout);
-	printf("\n%zu ways to lose datagrams among the first %u of each side: %zu connect, %zu never do\n", count,
-	    m->losses, connected, count - connected);
+	printf("\n%zu ", count);
+	if (count < all)
+		printf("of %zu ", all);
+	printf("ways to lose datagrams among the first %u of each side: %zu connect, %zu never do\n", m->losses,
+	    connected, count - connected);
 	print_times(times, connected);
 	print_failures(m, outcomes, count);
 	free(times);
@@ -141,7 +146,8 @@ static bool write_csv(struct masks *m, const struct outcome *outcomes, size_t co
 {
 	if (m->csv_path == NULL)
 		return true;
-	lab_file_begin(&m->csv);
+	if (!lab_file_begin(&m->csv))
+		return false;
 	fputs("lost,connected,ms\n", m->csv.stream);
 	for (size_t mask = 0; mask < count; mask++) {
 		print_lost(m, mask, " ", m->csv.stream);
@@ -150,25 +156,35 @@ static bool write_csv(struct masks *m, const struct outcome *outcomes, size_t co
 	return lab_file_end(&m->csv);
 }
 
+static int tell(struct masks *m, const struct outcome *outcomes, size_t count, size_t all)
+{
+	bool well = write_csv(m, outcomes, count);
+
+	print_outcomes(m, outcomes, count, all);
+	return cli_finish(well ? EXIT_SUCCESS : CLI_FAILED);
+}
+
 /* ---- the command line ---- */
 
-static const char help[] =
-    "Usage: dtls-lab masks [OPTION]... N\n"
-    "Loses the first N datagrams of each side in every possible way, 4^N in all, N from 1 to 8: one handshake each, "
-    "in\n"
-    "virtual time. Tells how many connect, when, and which never do.\n\n"
-    "      --delay=MS          one way (default 50)\n"
-    "      --csv=FILE          write each handshake's outcome to FILE as comma-separated values: the datagrams lost\n"
-    "                          (c1: the client's first), 1 if it connected, and the time of the client's end\n"
-    "      --processes=N       that compute (default: as many as cores); the results are the same for any number\n"
-    "      --retransmit=HOW    adaptive (default) or fixed\n";
+static const char help[] = "Usage: dtls-lab masks [OPTION]... N\n"
+			   "Loses the first N datagrams of each side in every possible way, 4^N in all, N\n"
+			   "from 1 to 8: one handshake each, in virtual time. Tells how many connect, when,\n"
+			   "and which never do.\n\n"
+			   "      --delay=MS          one way (default 50)\n"
+			   "      --csv=FILE          write each handshake's outcome to FILE as\n"
+			   "                          comma-separated values: the datagrams lost (c1: the\n"
+			   "                          client's first), 1 if it connected, and the time of\n"
+			   "                          the client's end\n"
+			   "      --processes=N       that compute (default: as many as cores); the results\n"
+			   "                          are the same for any number\n"
+			   "      --retransmit=HOW    adaptive (default) or fixed\n";
 
-static const char more_help[] =
-    "  -h, --help              show this help\n\n"
-    "The times are those at which the client is connected, in ms. A datagram that is not sent, since the handshake "
-    "ended\n"
-    "before, is not lost: so several ways may come to the same. To see one of them: dtls-lab trace --drop c1,c2,s1\n\n"
-    "Example: dtls-lab masks 5 --retransmit fixed --delay 20\n";
+static const char more_help[] = "  -h, --help              show this help\n\n"
+				"The times are those at which the client is connected, in ms. A datagram that is\n"
+				"not sent, since the handshake ended before, is not lost: so several ways may\n"
+				"come to the same. To see one of them: dtls-lab trace --drop c1,c2,s1\n"
+				"SIGINT ends it, with the ways that were tried so far.\n\n"
+				"Example: dtls-lab masks 5 --retransmit fixed --delay 20\n";
 
 static void set_option(struct masks *m, int option, char *value)
 {
@@ -207,19 +223,25 @@ int lab_masks(int argc, char **argv)
 	struct masks m = {.options = lab_defaults};
 	struct lab_workers workers = {
 	    .result_size = sizeof(struct outcome), .work = run, .arg = &m, .what = "handshakes"};
-	struct outcome *outcomes;
-	bool well;
+	struct lab_results outcomes;
+	int status = EXIT_SUCCESS;
 
 	parse(&m, argc, argv);
 	m.lab = lab_new(&m.options.setup);
 	if (m.csv_path != NULL)
 		lab_file_open(&m.csv, "--csv", m.csv_path);
+	lab_file_put_off(&m.csv);
 	workers.processes = m.processes;
 	workers.items = (size_t)1 << (2 * m.losses);
 	outcomes = lab_workers_run(&workers);
-	well = write_csv(&m, outcomes, workers.items);
-	print_outcomes(&m, outcomes, workers.items);
-	lab_workers_free(&workers, outcomes);
+	if (outcomes.signal != 0)
+		fprintf(stderr, "%s: ended after %zu of %zu handshakes\n", program_invocation_short_name, outcomes.done,
+		    workers.items);
+	if (outcomes.done > 0)
+		status = tell(&m, outcomes.items, outcomes.done, workers.items);
+	if (outcomes.signal != 0)
+		status = 128 + outcomes.signal;
+	lab_workers_free(&workers, &outcomes);
 	lab_free(m.lab);
-	return cli_finish(well ? EXIT_SUCCESS : CLI_FAILED);
+	return status;
 }

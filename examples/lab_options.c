@@ -10,12 +10,14 @@ const struct lab_options lab_defaults = {
     .seed = 1,
 };
 
-const char lab_setup_help[] =
-    "      --suite=NAME        a cipher suite, or cert: certificates, with the library's own choice\n"
-    "                          (default " LAB_PSK_SUITE ")\n"
-    "      --handshake-timeout=MIN-MAX\n"
-    "                          first and longest retransmission timer in ms (default 1000-60000)\n"
-    "      --mtu=BYTES         of UDP payload that a datagram may fill, 256 to 16384 (default 1200)\n";
+const char lab_setup_help[] = "      --suite=NAME        a cipher suite, or cert: certificates, with the\n"
+			      "                          library's own choice\n"
+			      "                          (default " LAB_PSK_SUITE ")\n"
+			      "      --handshake-timeout=MIN-MAX\n"
+			      "                          first and longest retransmission timer in ms\n"
+			      "                          (default 1000-60000)\n"
+			      "      --mtu=BYTES         of UDP payload that a datagram may fill, 256 to 16384\n"
+			      "                          (default 1200)\n";
 
 const char lab_link_help[] = "      --delay=MS          one way (default 50)\n"
 			     "      --jitter=MS         up to so much more delay; may reorder\n"

@@ -1,6 +1,7 @@
 #include "lab_pcap.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { IP_HEADER = 20, UDP_HEADER = 8, HEADERS = IP_HEADER + UDP_HEADER, SNAPLEN = 65535, UDP = 17, TTL = 64 };
@@ -20,7 +21,8 @@ void lab_pcap_begin(struct lab_pcap *p)
 	int fd = dup(fileno(p->file.stream)); /* the dumper closes its own, and does not tell whether that went well */
 	FILE *stream = fd < 0 ? NULL : fdopen(fd, "w");
 
-	lab_file_begin(&p->file);
+	if (!lab_file_begin(&p->file))
+		exit(CLI_FAILED);
 	p->pcap = pcap_open_dead(DLT_RAW, SNAPLEN);
 	p->dumper = p->pcap == NULL || stream == NULL ? NULL : pcap_dump_fopen(p->pcap, stream);
 	if (p->dumper == NULL)

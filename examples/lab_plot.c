@@ -1,58 +1,28 @@
 #include "lab_plot.h"
 
 #include "cli.h"
-#include "lab_gnuplot.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* Of the picture, in pixels. */
-enum { PANEL_WIDTH = 440, WIDTH_MIN = 1000, KEY_WIDTH = 110, HEIGHT = 950, HEAD = 86, SERIES_MAX = 8 };
-enum { KEY_MAX = 18, LINE_MAX = 140 }; /* what there is room for: losses, letters */
+enum { PANEL_WIDTH = 440, WIDTH_MIN = 1000, KEY_WIDTH = 110, HEIGHT = 950, HEAD = 86 };
+enum { KEY_MAX = 18, LETTERS_MAX = 140 }; /* what there is room for: losses, letters */
 enum { FINEST = 600 }; /* steps of a curve in each direction */
 
 struct drawing {
 	const struct lab_plot *plot;
 	FILE *script;
-	const char *series[SERIES_MAX];
+	const char *series[LAB_SERIES];
 	int series_count;
 	bool is_svg; /* which puts labels further away */
 	double from_s, to_s; /* the axis of times */
 	double max_loss;
 };
 
-static bool ends_in(const char *path, const char *ending)
-{
-	size_t len = strlen(path), ending_len = strlen(ending);
-
-	return len > ending_len && strcasecmp(path + len - ending_len, ending) == 0;
-}
-
-void lab_plot_check(const char *option, const char *path)
-{
-	if (!ends_in(path, ".svg") && !ends_in(path, ".png"))
-		cli_usage("%s takes a file that ends in .svg or .png, not \"%s\"", option, path);
-	if (!lab_gnuplot_is_there())
-		cli_usage("%s needs the program gnuplot, which is not installed (Debian: gnuplot-nox)", option);
-}
-
 /* ---- pieces of the script ---- */
-
-/* In single quotes nothing is special but these. */
-static void quote(FILE *out, const char *text)
-{
-	fputc('\'', out);
-	for (; *text != '\0'; text++) {
-		if (*text == '\'')
-			fputc('\'', out);
-		fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
-	}
-	fputc('\'', out);
-}
 
 /* 1, 2 and 5 times the powers of ten, and more between them where that is little. */
 static void set_time_tics(const struct drawing *d, char axis, double from_s, double to_s)
@@ -92,9 +62,6 @@ static unsigned loss_colour(double loss, double max_loss)
 	return colour;
 }
 
-static const unsigned series_colours[SERIES_MAX] = {
-    0xd55e00, 0x0072b2, 0x009e73, 0xcc79a7, 0xe69f00, 0x56b4e9, 0x7f7f7f, 0x000000};
-
 static double seconds(int64_t ms)
 {
 	return ms > 0 ? (double)ms / 1000 : 0.001; /* the axes are logarithmic */
@@ -114,7 +81,7 @@ static void find_series(struct drawing *d)
 
 		while (s < d->series_count && !is_of(d, i, s))
 			s++;
-		if (s == d->series_count && s < SERIES_MAX)
+		if (s == d->series_count && s < LAB_SERIES)
 			d->series[d->series_count++] = d->plot->cells[i].series;
 	}
 }
@@ -229,7 +196,7 @@ static void draw_distributions(const struct drawing *d, int width, int series)
 	set_time_tics(d, 'x', d->from_s, d->to_s);
 	set_xlabel(d, "after (s)");
 	fputs("unset logscale y\nset yrange [0:101]\nset ytics 20 format '%g %%'\nset title ", d->script);
-	quote(d->script, d->series[series]);
+	lab_gnuplot_quote(d->script, d->series[series]);
 	fprintf(d->script, ".': connected'\n%s\nplot ",
 	    last ? "set key at screen 0.995, graph 1 right top title 'loss' samplen 1.5" : "unset key");
 	for (size_t i = 0; i < d->plot->count; i++) {
@@ -256,7 +223,8 @@ static bool has_intervals(const struct drawing *d)
 	return false;
 }
 
-static void set_quantile_axes(const struct drawing *d, unsigned per_mille)
+/* False: no cell has so many. */
+static bool set_quantile_axes(const struct drawing *d, unsigned per_mille)
 {
 	double from_s = INFINITY, to_s = 0, to_loss = fmax(d->max_loss, 1);
 
@@ -276,6 +244,7 @@ static void set_quantile_axes(const struct drawing *d, unsigned per_mille)
 	set_time_tics(d, 'y', to_s > 0 ? from_s / 1.3 : 0.1, to_s > 0 ? fmax(to_s * 1.3, from_s * 3) : 10);
 	fprintf(d->script, "unset logscale x\nset xrange [%g:%g]\nset xtics auto\nset format y '%%h'\n",
 	    -0.03 * to_loss, 1.03 * to_loss);
+	return to_s > 0;
 }
 
 /* Over the loss. */
@@ -285,7 +254,10 @@ static void draw_quantiles(const struct drawing *d, int width, bool left, unsign
 	int64_t cap_ms = d->plot->count > 0 ? d->plot->cells[0].cap_ms : 0;
 
 	place(d, width, from + 66, to - 12, HEIGHT / 2 + 85, HEIGHT - 60);
-	set_quantile_axes(d, per_mille);
+	if (!set_quantile_axes(d, per_mille))
+		fprintf(d->script,
+		    "set label 'at no loss rate did %g %% of the handshakes succeed' at graph 0.5, graph 0.54 center\n",
+		    per_mille / 10.0);
 	set_xlabel(d, "loss (%)");
 	fputs("set key right bottom\n", d->script);
 	if (cap_ms > 0)
@@ -296,20 +268,12 @@ static void draw_quantiles(const struct drawing *d, int width, bool left, unsign
 	for (int s = 0; s < d->series_count; s++) {
 		if (per_mille == LAB_MEDIAN && has_intervals(d))
 			fprintf(d->script, ", $intervals%d with yerrorbars lw 1 pt 0 lc rgb 0x%06x notitle", s,
-			    series_colours[s]);
+			    lab_series_colours[s]);
 		fprintf(d->script, ", $quantile%d_%u with linespoints lw 2 pt 7 ps 0.8 lc rgb 0x%06x title ", s,
-		    per_mille, series_colours[s]);
-		quote(d->script, d->series[s]);
+		    per_mille, lab_series_colours[s]);
+		lab_gnuplot_quote(d->script, d->series[s]);
 	}
-	fputc('\n', d->script);
-}
-
-static void draw_line(const struct drawing *d, const char *text, double y, double font)
-{
-	fputs("set label ", d->script);
-	quote(d->script, text);
-	fprintf(d->script, " at screen 0.5, screen %g center font ',%g' textcolor rgb 0x%s\n", 1 - y / HEIGHT, font,
-	    2 * y < HEAD ? "000000" : "555555");
+	fputs("\nunset label\n", d->script);
 }
 
 /* Between two of its parts, as near to its middle as can be; NULL: there is only one. */
@@ -326,7 +290,7 @@ static char *middle(char *text)
 
 static void draw_subtitle(const struct drawing *d, int width)
 {
-	size_t room = (size_t)(LINE_MAX * width / WIDTH_MIN), longest;
+	size_t room = (size_t)(LETTERS_MAX * width / WIDTH_MIN), longest;
 	double font = d->is_svg ? 13 : 10;
 	char *text = strdup(d->plot->subtitle), *second = NULL;
 
@@ -339,64 +303,31 @@ static void draw_subtitle(const struct drawing *d, int width)
 	longest = second != NULL && strlen(second) > strlen(text) ? strlen(second) : strlen(text);
 	if (longest > room)
 		font *= (double)room / (double)longest;
-	draw_line(d, text, 48, font);
+	lab_gnuplot_line(d->script, text, 48.0 / HEIGHT, font, "555555");
 	if (second != NULL)
-		draw_line(d, second, 67, font);
+		lab_gnuplot_line(d->script, second, 67.0 / HEIGHT, font, "555555");
 	free(text);
 }
 
-static void write_script(const struct drawing *d)
+void lab_plot_script(FILE *script, bool is_svg, const void *plot)
 {
-	int width = d->series_count * PANEL_WIDTH + KEY_WIDTH;
+	struct drawing d = {.plot = plot, .script = script, .is_svg = is_svg};
+	int width;
 
-	width = width > WIDTH_MIN ? width : WIDTH_MIN;
-	fprintf(d->script, "set terminal %s size %d,%d noenhanced font 'sans-serif,%s' background rgb 'white'\n",
-	    d->is_svg ? "svg" : "pngcairo", width, HEIGHT, d->is_svg ? "13" : "10");
-	write_data(d);
-	fputs("set encoding utf8\nset grid lc rgb 0xdddddd lw 1 lt 1\nset border 3 lc rgb 0x888888\nset tics nomirror "
-	      "out textcolor rgb 0x333333\n",
-	    d->script);
-	fputs("set multiplot\n", d->script);
-	draw_line(d, d->plot->title, 25, 17);
-	draw_subtitle(d, width);
-	for (int s = 0; s < d->series_count; s++) {
-		draw_distributions(d, width, s);
-		fputs("unset label\n", d->script);
-	}
-	draw_quantiles(d, width, true, LAB_MEDIAN, "median");
-	draw_quantiles(d, width, false, LAB_P99, "99th percentile");
-	fputs("unset multiplot\n", d->script);
-}
-
-static void copy(FILE *picture, struct lab_file *file)
-{
-	char bytes[4096];
-	size_t len;
-
-	lab_file_begin(file);
-	rewind(picture);
-	while ((len = fread(bytes, 1, sizeof(bytes), picture)) > 0)
-		fwrite(bytes, 1, len, file->stream);
-}
-
-bool lab_plot_draw(const struct lab_plot *plot, struct lab_file *file)
-{
-	struct drawing d = {.plot = plot, .script = tmpfile(), .is_svg = ends_in(file->path, ".svg")};
-	FILE *picture = tmpfile(); /* gnuplot would not tell that the disk is full, and it may fail */
-	char why[LAB_GNUPLOT_WHY];
-	bool drawn;
-
-	if (d.script == NULL || picture == NULL)
-		cli_fail("cannot make a temporary file: %s", strerror(errno));
 	find_series(&d);
 	find_ranges(&d);
-	write_script(&d);
-	drawn = lab_gnuplot_run(d.script, picture, why);
-	if (drawn)
-		copy(picture, file);
-	else
-		fprintf(stderr, "%s: gnuplot cannot draw \"%s\": %s\n", program_invocation_short_name, file->path, why);
-	fclose(d.script);
-	fclose(picture);
-	return lab_file_end(file) && drawn;
+	width = d.series_count * PANEL_WIDTH + KEY_WIDTH;
+	width = width > WIDTH_MIN ? width : WIDTH_MIN;
+	lab_gnuplot_begin(script, is_svg, width, HEIGHT);
+	write_data(&d);
+	fputs("set multiplot\n", script);
+	lab_gnuplot_line(script, d.plot->title, 25.0 / HEIGHT, 17, "000000");
+	draw_subtitle(&d, width);
+	for (int s = 0; s < d.series_count; s++) {
+		draw_distributions(&d, width, s);
+		fputs("unset label\n", script);
+	}
+	draw_quantiles(&d, width, true, LAB_MEDIAN, "median");
+	draw_quantiles(&d, width, false, LAB_P99, "99th percentile");
+	fputs("unset multiplot\n", script);
 }

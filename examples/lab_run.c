@@ -16,6 +16,7 @@ struct party {
 	unsigned sent_before; /* datagrams, before the handshake */
 	struct lab_flights flights;
 	struct lab_lane lane;
+	uint64_t corrupted; /* datagrams */
 	int64_t due_at; /* as it was told; -1: never */
 };
 
@@ -94,6 +95,17 @@ void lab_free(struct lab *lab)
 
 /* ---- what happens, for the watch ---- */
 
+/* The datagram that was just sent. */
+static bool is_corrupted(struct party *p)
+{
+	uint64_t before = p->corrupted;
+	struct sim_link_stats stats;
+
+	sim_link_stats(sim_host_link(p->host), &stats);
+	p->corrupted = stats.corrupted;
+	return stats.corrupted > before;
+}
+
 static void saw_sent(void *arg, int64_t now_ms, const void *datagram, size_t len, int delivered)
 {
 	struct party *p = arg;
@@ -103,7 +115,7 @@ static void saw_sent(void *arg, int64_t now_ms, const void *datagram, size_t len
 	p->lane.bytes += len;
 	p->lane.lost += delivered == 0;
 	lab_flights_sent(&p->flights, &p->run->parties[1 - p->direction].flights, now_ms, p->direction, datagram, len,
-	    delivered > 0);
+	    delivered > 0 && !is_corrupted(p));
 	if (watch != NULL && watch->sent != NULL)
 		watch->sent(watch->arg, now_ms, p->direction, datagram, len, delivered);
 }
@@ -152,10 +164,22 @@ static void watch_contexts(struct run *run)
 
 /* ---- the network ---- */
 
+static void change_weather(struct party *p, const void *datagram, size_t len)
+{
+	const struct lab_watch *watch = p->run->watch;
+	const struct sim_weather *weather = NULL;
+
+	if (watch != NULL && watch->weather != NULL)
+		weather = watch->weather(watch->arg, p->direction, datagram, len);
+	if (weather != NULL)
+		sim_link_set_weather(sim_host_link(p->host), weather);
+}
+
 static ssize_t client_send(void *arg, const void *buf, size_t len)
 {
 	struct party *p = arg;
 
+	change_weather(p, buf, len);
 	return sim_host_send(p->host, (const struct sockaddr *)&addresses[TO_CLIENT], sizeof(addresses[0]), buf, len);
 }
 
@@ -174,6 +198,7 @@ static ssize_t server_send(void *arg, const struct sockaddr *to, socklen_t to_le
 {
 	struct party *p = arg;
 
+	change_weather(p, buf, len);
 	return sim_host_send(p->host, to, to_len, buf, len);
 }
 

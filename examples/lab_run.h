@@ -30,6 +30,8 @@ struct lab_result {
 /* What else wants to see or steer a run; every function may be NULL. */
 struct lab_watch {
 	sim_decide *decide[DIRECTIONS]; /* on top of the weather; with arg */
+	/* A datagram is about to be sent: the weather for it and those behind it in this direction. NULL: as before. */
+	const struct sim_weather *(*weather)(void *arg, enum direction, const void *datagram, size_t len);
 	/* A datagram is sent: delivered copies will arrive. */
 	void (*sent)(void *arg, int64_t now_ms, enum direction, const void *datagram, size_t len, int delivered);
 	/* A datagram has arrived and is taken. */

@@ -112,16 +112,17 @@ void sweep_describe(const struct sweep *sweep, FILE *out)
 		fprintf(out, ", losses in bursts (%g, %g)", sweep->burst_enter, sweep->burst_leave);
 	fprintf(out, ", timers %d to %d ms, MTU %zu, %zu handshake%s each, seed %" PRIu64, setup->min_ms, setup->max_ms,
 	    setup->mtu, sweep->runs, sweep->runs == 1 ? "" : "s", sweep->options.seed);
+	if (sweep->complete < sweep->cell_count)
+		fputs(", incomplete", out);
 }
 
-struct lab_report *sweep_report(
-    const struct sweep *sweep, const struct lab_result *results, const struct lab_cell *cells)
+struct lab_report *sweep_report(const struct sweep *sweep, const struct lab_cell *cells)
 {
 	struct lab_report *report = lab_report_new(columns, sizeof(columns) / sizeof(*columns));
 
 	report_settings(report, sweep);
-	for (size_t i = 0; i < sweep_cell_count(sweep); i++) {
-		const struct lab_result *of_cell = results + i * sweep->runs;
+	for (size_t i = 0; i < sweep->complete; i++) {
+		const struct lab_result *results = sweep_results(sweep, i);
 
 		lab_report_number(report, cells[i].loss, -1);
 		lab_report_text(report, cells[i].series);
@@ -129,8 +130,8 @@ struct lab_report *sweep_report(
 		lab_report_number(report, (double)cells[i].succeeded, 0);
 		lab_report_number(report, 100 * (double)cells[i].succeeded / (double)cells[i].runs, 2);
 		report_times(report, &cells[i]);
-		report_costs(report, sweep, of_cell);
-		lab_report_number(report, (double)lab_run_seed(sweep->options.seed, worst_run(sweep, of_cell)), 0);
+		report_costs(report, sweep, results);
+		lab_report_number(report, (double)lab_run_seed(sweep->options.seed, worst_run(sweep, results)), 0);
 	}
 	return report;
 }

@@ -165,36 +165,38 @@ static void print_result(const struct trace *t, const struct lab_result *result)
 
 /* ---- the command line ---- */
 
-static const char help[] =
-    "Usage: dtls-lab trace [OPTION]...\n"
-    "Runs one handshake in virtual time, and draws what the client and the server did.\n\n"
-    "      --drop=1,3-5,c7,s9  lose these datagrams, counted from 1 for each side;\n"
-    "                          c: only the client's, s: only the server's\n"
-    "      --drop-message=NAME#N,...\n"
-    "                          lose the datagrams that carry a message, such as ServerHelloDone, the Nth time that it\n"
-    "                          is sent; #N-M: from the Nth to the Mth time; neither: always; c and s as above, for\n"
-    "                          what both sides send: cFinished#1\n"
-    "      --loss=PERCENT      of the datagrams are lost, each way (default 0)\n"
-    "      --burst=ENTER,LEAVE the chances that a burst begins or ends at a datagram (Gilbert-Elliott): --loss stays\n"
-    "                          the average, but its losses are gathered in the bursts, as many as these can hold\n"
-    "      --retransmit=HOW    adaptive (default) or fixed\n";
+static const char help[] = "Usage: dtls-lab trace [OPTION]...\n"
+			   "Runs one handshake in virtual time, and draws what client and server did.\n\n"
+			   "      --drop=1,3-5,c7,s9  lose these datagrams, counted from 1 for each side;\n"
+			   "                          c: only the client's, s: only the server's\n"
+			   "      --drop-message=NAME#N,...\n"
+			   "                          lose the datagrams that carry a message, such as\n"
+			   "                          ServerHelloDone, the Nth time that it is sent; #N-M:\n"
+			   "                          from the Nth to the Mth time; neither: always; c and s\n"
+			   "                          as above, for what both sides send: cFinished#1\n"
+			   "      --loss=PERCENT      of the datagrams are lost, each way (default 0)\n"
+			   "      --burst=ENTER,LEAVE the chances that a burst begins or ends at a datagram\n"
+			   "                          (Gilbert-Elliott): --loss stays the average, but its\n"
+			   "                          losses are gathered in the bursts, as many as these\n"
+			   "                          can hold\n"
+			   "      --retransmit=HOW    adaptive (default) or fixed\n";
 
-static const char more_help[] =
-    "      --pcap=FILE         write a capture for Wireshark, as taken at the client: all that it sends, and what "
-    "reaches\n"
-    "                          it; the times are virtual, and the server has port 5684\n"
-    "      --keylog=FILE       append the session's secrets to FILE, with which Wireshark decrypts the capture\n"
-    "      --ascii             draw with - and |, as is done where the locale is not UTF-8\n"
-    "  -h, --help              show this help\n\n"
-    "P is a probability such as 0.2 or 20%, as are ENTER and LEAVE. A rung of the diagram is one datagram, with the "
-    "time\n"
-    "at which it was sent on the sender's side and that of its arrival on the other. It stands where it was sent: "
-    "what\n"
-    "stands below it may have happened before it arrived. A part of a message is shown as "
-    "Certificate(2)[0-800/1200].\n"
-    "A HelloVerifyRequest, which answers each hello without a cookie, does not count as a flight that was sent again.\n"
-    "The handshake may fail, and so much is told: the exit status is 0.\n\n"
-    "Example: dtls-lab trace --suite cert --mtu 600 --drop c2 --drop-message ServerHelloDone#1\n";
+static const char more_help[] = "      --pcap=FILE         write a capture for Wireshark, as taken at the client:\n"
+				"                          all that it sends, and what reaches it; the times are\n"
+				"                          virtual, and the server has port 5684\n"
+				"      --keylog=FILE       append the session's secrets to FILE, with which\n"
+				"                          Wireshark decrypts the capture\n"
+				"      --ascii             draw with - and |, as is done where the locale is not\n"
+				"                          UTF-8\n"
+				"  -h, --help              show this help\n\n"
+				"P is a probability such as 0.2 or 20%, as are ENTER and LEAVE. A rung of the\n"
+				"diagram is one datagram, with the time at which it was sent on the sender's side\n"
+				"and that of its arrival on the other. It stands where it was sent: what stands\n"
+				"below it may have happened before it arrived. A part of a message is shown as\n"
+				"Certificate(2)[0-800/1200]. A HelloVerifyRequest, which answers each hello\n"
+				"without a cookie, does not count as a flight that was sent again.\n"
+				"The handshake may fail, and so much is told: the exit status is 0.\n\n"
+				"Example: dtls-lab trace --suite cert --drop c2 --drop-message ServerHelloDone#1\n";
 
 static void set_option(struct trace *t, int option, char *value)
 {

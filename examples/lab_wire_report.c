@@ -1,3 +1,4 @@
+#include "lab_plot.h"
 #include "lab_wire.h"
 #include "lab_wire_bootstrap.h"
 
@@ -270,7 +271,7 @@ int wire_tell(struct wire *wire)
 			free(cells[count].times_ms); /* the sweep did not come so far */
 	}
 	printf("%s\n\n", description);
-	status = lab_output_write(&wire->output, report,
+	status = lab_output_write(&wire->output, report, lab_plot_script,
 	    &(struct lab_plot){"DTLS handshakes under loss, in real time", description, cells, count});
 	compare(wire);
 	tell_who_ended(wire);

@@ -28,6 +28,8 @@ struct crew {
 	int count, alive;
 	int64_t started_at;
 	bool is_watched; /* on a terminal */
+	size_t done; /* items; they are taken in their order */
+	int signal; /* that has ended the work; 0: none has */
 };
 
 static char *results_of(struct shared *shared)
@@ -86,11 +88,11 @@ static bool start(struct crew *crew)
 
 static void show_progress(const struct crew *crew)
 {
-	size_t items = crew->workers->items, done = atomic_load(&crew->shared->next);
+	size_t items = crew->workers->items, taken = atomic_load(&crew->shared->next),
+	       done = taken < items ? taken : items;
 	int64_t ms = cli_now_ms() - crew->started_at;
 
-	done = done < items ? done : items;
-	if (crew->is_watched && done > 0)
+	if (crew->is_watched && done > 0 && crew->signal == 0)
 		fprintf(stderr, "\r\033[K%zu of %zu %s, %.0f s left ", done, items, crew->workers->what,
 		    (double)ms / 1000 * (double)(items - done) / (double)done);
 }
@@ -136,6 +138,20 @@ static void reap(struct crew *crew)
 	}
 }
 
+/* Each process still finishes the item that it has taken. */
+static void stop(struct crew *crew, int signal)
+{
+	size_t items = crew->workers->items, taken;
+
+	if (crew->signal != 0) {
+		end_all(crew);
+		exit(128 + signal);
+	}
+	taken = atomic_exchange(&crew->shared->next, items);
+	crew->done = taken < items ? taken : items;
+	crew->signal = signal;
+}
+
 static void wait_for_all(struct crew *crew, const sigset_t *signals)
 {
 	static const struct timespec period = {.tv_nsec = PROGRESS_MS * 1000000};
@@ -143,12 +159,10 @@ static void wait_for_all(struct crew *crew, const sigset_t *signals)
 	while (crew->alive > 0) {
 		int signal = sigtimedwait(signals, NULL, &period);
 
-		if (signal == SIGCHLD) {
+		if (signal == SIGCHLD)
 			reap(crew);
-		} else if (signal > 0) {
-			end_all(crew);
-			exit(128 + signal);
-		}
+		else if (signal > 0)
+			stop(crew, signal);
 		show_progress(crew);
 	}
 	clear_progress(crew);
@@ -167,9 +181,12 @@ sigset_t lab_ending_signals(void)
 	return signals;
 }
 
-void *lab_workers_run(const struct lab_workers *workers)
+struct lab_results lab_workers_run(const struct lab_workers *workers)
 {
-	struct crew crew = {.workers = workers, .started_at = cli_now_ms(), .is_watched = isatty(STDERR_FILENO)};
+	struct crew crew = {.workers = workers,
+	    .started_at = cli_now_ms(),
+	    .is_watched = isatty(STDERR_FILENO),
+	    .done = workers->items};
 	int processes = processes_for(workers);
 	sigset_t signals = lab_ending_signals(), before;
 
@@ -185,10 +202,10 @@ void *lab_workers_run(const struct lab_workers *workers)
 		continue;
 	wait_for_all(&crew, &signals);
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	return results_of(crew.shared);
+	return (struct lab_results){results_of(crew.shared), crew.done, crew.done < workers->items ? crew.signal : 0};
 }
 
-void lab_workers_free(const struct lab_workers *workers, void *results)
+void lab_workers_free(const struct lab_workers *workers, const struct lab_results *results)
 {
-	munmap((char *)results - sizeof(struct shared), shared_size(workers));
+	munmap((char *)results->items - sizeof(struct shared), shared_size(workers));
 }

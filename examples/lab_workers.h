@@ -16,12 +16,18 @@ struct lab_workers {
 	const char *what; /* "handshakes", for the line on a terminal that tells how far they are */
 };
 
-/* The results of all items in their order, for lab_workers_free(). When a process dies, or at SIGINT, SIGTERM or
- * SIGHUP, all of them end and the program, too: with 128 plus the signal's number. */
-void *lab_workers_run(const struct lab_workers *workers);
+struct lab_results {
+	void *items; /* their results, in their order */
+	size_t done; /* so many of the first ones are there... */
+	int signal; /* ...which is all, unless this one came before; 0: none did */
+};
+
+/* For lab_workers_free(). At SIGINT, SIGTERM or SIGHUP nothing more is begun; a second one ends the program at once, with
+ * status 128 plus its number. When a process dies all of them end, and the program, too. */
+struct lab_results lab_workers_run(const struct lab_workers *workers);
 /* SIGINT, SIGTERM and SIGHUP, but for those that are ignored, as nohup(1) has it: they are blocked for sigtimedwait(2), which
  * would take them even so. */
 sigset_t lab_ending_signals(void);
-void lab_workers_free(const struct lab_workers *workers, void *results);
+void lab_workers_free(const struct lab_workers *workers, const struct lab_results *results);
 
 #endif

@@ -18,7 +18,8 @@ enum {
 
 struct begun {
 	uint64_t again[DIRECTIONS];
-	bool flights[7];
+	unsigned flights[LAB_FLIGHTS + 1];
+	struct lab_flights seen[DIRECTIONS];
 };
 
 static void sent(void *arg, int64_t now_ms, enum direction direction, const void *datagram, size_t len, int delivered)
@@ -26,13 +27,16 @@ static void sent(void *arg, int64_t now_ms, enum direction direction, const void
 	struct begun *begun = arg;
 	struct lab_message first[LAB_MESSAGES];
 
-	(void)now_ms, (void)delivered;
+	lab_flights_sent(
+	    &begun->seen[direction], &begun->seen[1 - direction], now_ms, direction, datagram, len, delivered > 0);
 	if (lab_messages_read(direction, datagram, len, first) == 0 || first->offset > 0)
 		return;
+	if (first->kind == LAB_HELLO_VERIFY_REQUEST)
+		begun->flights[2]++;
 	if (first->kind == LAB_CLIENT_HELLO || first->kind == LAB_SERVER_HELLO ||
 	    first->kind == LAB_CLIENT_KEY_EXCHANGE || (first->kind == LAB_CHANGE_CIPHER_SPEC && first->flight == 6)) {
-		begun->again[direction] += begun->flights[first->flight];
-		begun->flights[first->flight] = true;
+		begun->again[direction] += begun->flights[first->flight] > 0;
+		begun->flights[first->flight]++;
 	}
 }
 
@@ -56,6 +60,10 @@ static void assert_as_begun(struct lab_options *options, const struct sim_weathe
 			ck_assert_uint_le(result.lanes[d].spurious, result.lanes[d].retransmissions);
 			sum += begun.again[d];
 		}
+		for (int f = 1; f <= LAB_FLIGHTS; f++)
+			ck_assert_uint_eq(
+			    begun.seen[TO_SERVER].transmissions[f] + begun.seen[TO_CLIENT].transmissions[f],
+			    begun.flights[f]);
 	}
 	ck_assert_uint_gt(sum, runs / 2);
 	lab_free(lab);
@@ -81,6 +89,90 @@ START_TEST(each_flight_that_begins_again_is_counted)
 {
 	for (int which = 0; which < 4; which++)
 		assert_all_as_begun(which);
+}
+END_TEST
+
+/* ---- what is corrupted on its way ---- */
+
+enum { PASSED_MAX = 256, LEN_MAX = 1500 };
+
+struct passed { /* all that was delivered, in one direction, which keeps its order */
+	unsigned sent, arrived;
+	uint8_t bytes[PASSED_MAX][LEN_MAX];
+	bool corrupted[PASSED_MAX];
+};
+
+static struct passed passed[DIRECTIONS];
+
+static void keep(void *arg, int64_t now_ms, enum direction direction, const void *datagram, size_t len, int delivered)
+{
+	struct passed *p = &passed[direction];
+
+	(void)arg, (void)now_ms, (void)delivered;
+	ck_assert_uint_lt(p->sent, PASSED_MAX);
+	memcpy(p->bytes[p->sent++], datagram, len);
+}
+
+static void compare(void *arg, int64_t now_ms, enum direction direction, const void *datagram, size_t len)
+{
+	struct passed *p = &passed[direction];
+
+	(void)arg, (void)now_ms;
+	p->corrupted[p->arrived] = memcmp(p->bytes[p->arrived], datagram, len) != 0;
+	p->arrived++;
+}
+
+static void note_unharmed(
+    void *arg, int64_t now_ms, enum direction direction, const void *datagram, size_t len, int delivered)
+{
+	struct lab_flights *flights = arg;
+
+	(void)delivered;
+	lab_flights_sent(&flights[direction], &flights[1 - direction], now_ms, direction, datagram, len,
+	    !passed[direction].corrupted[passed[direction].sent++]);
+}
+
+/* The same run twice: in the second what has arrived harmed in the first is known when it is sent. */
+static uint64_t assert_spurious(struct lab *lab, const struct sim_weather *weather, uint64_t seed)
+{
+	const struct lab_watch first = {.sent = keep, .arrived = compare, .stays = true};
+	struct lab_flights flights[DIRECTIONS];
+	const struct lab_watch second = {.sent = note_unharmed, .arg = flights};
+	struct lab_result result;
+
+	memset(passed, 0, sizeof(passed));
+	memset(flights, 0, sizeof(flights));
+	lab_run(lab, weather, seed, &first);
+	passed[TO_SERVER].sent = passed[TO_CLIENT].sent = 0;
+	result = lab_run(lab, weather, seed, &second);
+	for (int d = 0; d < DIRECTIONS; d++) {
+		lab_flights_end(&flights[d]);
+		ck_assert_uint_eq(result.lanes[d].retransmissions, flights[d].retransmissions);
+		ck_assert_uint_eq(result.lanes[d].spurious, flights[d].spurious);
+	}
+	return flights[TO_SERVER].spurious + flights[TO_CLIENT].spurious;
+}
+
+/* A timer of 1 s under round trips of 1.4 s. */
+START_TEST(what_is_sent_again_since_it_was_corrupted_is_not_spurious)
+{
+	struct lab_options options = lab_defaults;
+	uint64_t again = 0, spurious = 0;
+	struct lab *lab;
+
+	options.setup.retransmit = DTLS_RETRANSMIT_FIXED;
+	lab = lab_new(&options.setup);
+	for (uint64_t seed = 1; seed <= PSK_RUNS; seed++) {
+		const struct sim_weather some = {.latency_ms = 700, .corrupt = 0.3},
+					 all = {.latency_ms = 50, .corrupt = 1};
+
+		spurious += assert_spurious(lab, &some, seed);
+		ck_assert_uint_eq(assert_spurious(lab, &all, seed), 0);
+		again += lab_run(lab, &all, seed, NULL).lanes[TO_SERVER].retransmissions;
+	}
+	ck_assert_uint_gt(spurious, 0);
+	ck_assert_uint_gt(again, 0);
+	lab_free(lab);
 }
 END_TEST
 
@@ -197,6 +289,7 @@ Suite *lab_flights_suite(void)
 	Suite *suite = suite_create("lab_flights");
 
 	TEST(suite, each_flight_that_begins_again_is_counted);
+	TEST(suite, what_is_sent_again_since_it_was_corrupted_is_not_spurious);
 	TEST(suite, a_flight_in_other_fragments_is_the_same_flight);
 	TEST(suite, a_lost_fragment_that_came_in_smaller_ones_is_delivered);
 	TEST(suite, a_flight_sent_again_and_news_in_one_instant_are_two);

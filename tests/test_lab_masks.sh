@@ -74,6 +74,28 @@ same_bytes() {
 }
 t 'one process or two: the same bytes' same_bytes
 
+# The last of those that were tried is what dtls-lab trace shows of it.
+ctrl_c() {
+	local tried lost ms ticks=0 deadline=$((SECONDS + 60))
+	start lab env --default-signal=INT "$LAB" masks 8 --processes 1 --csv "$T/csv"
+	until ((ticks > 30)); do
+		ticks=$(awk -v parent="$(<"$T/lab.pid")" '$4 == parent { n += $14 } END { print +n }' /proc/[0-9]*/stat 2>/dev/null || :)
+		((SECONDS < deadline)) || fail 'it computes nothing'
+		sleep 0.02
+	done
+	[[ ! -e $T/csv ]] || fail 'a file was made before there were results'
+	signal lab INT
+	ends_with 130 lab '^dtls-lab: ended after [0-9]+ of 65536 handshakes$'
+	tried=$(sed 's/.*after \([0-9]*\) of.*/\1/' "$T/lab.err")
+	((tried > 0 && tried < 65536)) || fail "$tried"
+	equal "$(wc -l <"$T/csv")" $((tried + 1))
+	contains "$T/lab.out" "^$tried of 65536 ways to lose datagrams among the first 8 of each side: [0-9]+ connect"
+	IFS=, read -r lost _ ms < <(tail -n 1 "$T/csv")
+	LC_ALL=C "$LAB" trace --drop "${lost// /,}" >"$T/drawn"
+	contains "$T/drawn" "^client: (connected|failed) at $ms ms"
+}
+t 'Ctrl-C: what was tried so far is told and written' ctrl_c
+
 unwritable() {
 	expect_status 1 "$LAB" masks 1 --csv /dev/full
 	equal "$(<"$T/cmd.err")" 'dtls-lab: cannot write to "/dev/full": No space left on device'

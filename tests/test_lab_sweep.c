@@ -6,6 +6,8 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { RUNS = 400 };
 
@@ -88,12 +90,84 @@ START_TEST(results_are_in_the_order_of_the_items)
 		    .work = square,
 		    .arg = &arg,
 		    .what = "squares"};
-		const uint64_t *results = lab_workers_run(&workers);
+		struct lab_results results = lab_workers_run(&workers);
 
+		ck_assert_int_eq(results.signal, 0);
+		ck_assert_uint_eq(results.done, workers.items);
 		for (size_t i = 0; i < workers.items; i++)
-			ck_assert_uint_eq(results[i], i * i);
-		lab_workers_free(&workers, (void *)(uintptr_t)results);
+			ck_assert_uint_eq(((const uint64_t *)results.items)[i], i * i);
+		lab_workers_free(&workers, &results);
 	}
+}
+END_TEST
+
+/* Who takes it asks for an end, and is itself the last that is begun. */
+static void interrupt_at_100(void *arg, size_t item, void *result)
+{
+	(void)arg;
+	*(uint64_t *)result = item + 1;
+	if (item == 100)
+		kill(getppid(), SIGINT);
+	if (item > 100)
+		usleep(1000); /* too many of these for any end but the signal's */
+}
+
+START_TEST(an_end_in_the_middle_keeps_what_is_done)
+{
+	struct lab_workers workers = {.items = 1000000,
+	    .processes = 1,
+	    .result_size = sizeof(uint64_t),
+	    .work = interrupt_at_100,
+	    .what = "numbers"};
+	struct lab_results results = lab_workers_run(&workers);
+	const uint64_t *items = results.items;
+
+	ck_assert_int_eq(results.signal, SIGINT);
+	ck_assert_uint_ge(results.done, 101);
+	ck_assert_uint_lt(results.done, workers.items);
+	for (size_t i = 0; i < results.done; i++)
+		ck_assert_uint_eq(items[i], i + 1);
+	ck_assert_uint_eq(items[results.done], 0);
+	lab_workers_free(&workers, &results);
+}
+END_TEST
+
+START_TEST(an_end_when_all_is_taken_comes_too_late)
+{
+	struct lab_workers workers = {
+	    .items = 101, .processes = 1, .result_size = sizeof(uint64_t), .work = interrupt_at_100, .what = "numbers"};
+	struct lab_results results = lab_workers_run(&workers);
+
+	ck_assert_int_eq(results.signal, 0);
+	ck_assert_uint_eq(results.done, workers.items);
+	ck_assert_uint_eq(((const uint64_t *)results.items)[100], 101);
+	lab_workers_free(&workers, &results);
+}
+END_TEST
+
+static void interrupt_twice(void *arg, size_t item, void *result)
+{
+	(void)arg, (void)item, (void)result;
+	for (;;) {
+		kill(getppid(), SIGINT);
+		usleep(50000);
+	}
+}
+
+START_TEST(a_second_signal_ends_what_never_would)
+{
+	struct lab_workers workers = {
+	    .items = 2, .processes = 2, .result_size = 1, .work = interrupt_twice, .what = "eternities"};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		lab_workers_run(&workers);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 128 + SIGINT);
 }
 END_TEST
 
@@ -104,15 +178,15 @@ static void open_sweep(struct sweep *sweep, double loss, size_t runs)
 	*sweep = (struct sweep){.options = lab_defaults, .losses = {.percent = {loss}, .count = 1}, .runs = runs};
 	sweep->options.both = true;
 	sweep_open(sweep);
-	ck_assert_uint_eq(sweep_cell_count(sweep), 2);
+	ck_assert_uint_eq(sweep->cell_count, 2);
 }
 
 static void assert_all(struct sweep *sweep, size_t succeeded, int64_t ms)
 {
-	const struct lab_result *results = sweep_run(sweep);
-
+	sweep_run(sweep);
+	ck_assert_uint_eq(sweep->complete, 2);
 	for (size_t i = 0; i < 2; i++) {
-		struct lab_cell cell = sweep_cell(sweep, results + i * sweep->runs, i);
+		struct lab_cell cell = sweep_cell(sweep, i);
 
 		ck_assert_str_eq(cell.series, i == 0 ? "fixed" : "adaptive");
 		ck_assert_uint_eq(cell.runs, sweep->runs);
@@ -191,7 +265,8 @@ START_TEST(the_fastest_are_those_whose_first_three_datagrams_each_way_arrive)
 	const struct lab_result *results;
 
 	open_sweep(&sweep, 20, RUNS);
-	results = sweep_run(&sweep);
+	sweep_run(&sweep);
+	results = sweep_results(&sweep, 0);
 	for (size_t i = 0; i < 2 * RUNS; i++) {
 		struct fates fates = fates_of(lab_run_seed(1, i % RUNS), 0.2);
 		bool unharmed = lost_of_first(fates.lost[TO_SERVER], 3) + lost_of_first(fates.lost[TO_CLIENT], 3) == 0;
@@ -217,13 +292,16 @@ static uint64_t seed_of_two(double loss)
 
 static char *csv_of(struct sweep *sweep)
 {
-	const struct lab_result *results = sweep_run(sweep);
-	struct lab_cell cells[2] = {sweep_cell(sweep, results, 0), sweep_cell(sweep, results + sweep->runs, 1)};
-	struct lab_report *report = sweep_report(sweep, results, cells);
+	struct lab_cell cells[2];
+	struct lab_report *report;
 	char *text;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
+	sweep_run(sweep);
+	for (size_t i = 0; i < 2; i++)
+		cells[i] = sweep_cell(sweep, i);
+	report = sweep_report(sweep, cells);
 	lab_report_csv(report, out);
 	fclose(out);
 	lab_report_free(report);
@@ -350,6 +428,9 @@ Suite *lab_sweep_suite(void)
 	TEST(suite, a_failed_run_counts_as_the_cap_or_not_at_all);
 	TEST(suite, neighbouring_seeds_share_no_run);
 	TEST(suite, results_are_in_the_order_of_the_items);
+	TEST(suite, an_end_in_the_middle_keeps_what_is_done);
+	TEST(suite, an_end_when_all_is_taken_comes_too_late);
+	TEST(suite, a_second_signal_ends_what_never_would);
 	TEST(suite, without_loss_a_handshake_takes_six_delays);
 	TEST(suite, nothing_succeeds_when_all_is_lost);
 	TEST(suite, the_fastest_are_those_whose_first_three_datagrams_each_way_arrive);

@@ -25,6 +25,17 @@ children() {
 	awk -v parent="$(<"$T/$1.pid")" '$4 == parent { print $1 }' /proc/[0-9]*/stat 2>/dev/null || :
 }
 
+# worked NAME TENTHS: waits until the processes of NAME have computed so many tenths of a second.
+worked() {
+	local ticks deadline=$((SECONDS + 60))
+	while :; do
+		ticks=$(awk -v parent="$(<"$T/$1.pid")" '$4 == parent { n += $14 } END { print +n }' /proc/[0-9]*/stat 2>/dev/null || :)
+		((10 * ticks < $2 * $(getconf CLK_TCK))) || return 0
+		((SECONDS < deadline)) || fail "$1 computes nothing"
+		sleep 0.02
+	done
+}
+
 # start_endless [OPTION...]: as "lab"; $workers are its two processes. What a script starts in the background ignores
 # SIGINT, unless told otherwise.
 start_endless() {
@@ -141,6 +152,13 @@ for path in sys.argv[1:]: xml.dom.minidom.parse(path)' "$T/a.svg" "$T/b.svg"
 	contains "$T/a.svg" 'adaptive: connected'
 	contains "$T/a.svg" '50 ms each way'
 	contains "$T/a.svg" '99th percentile'
+	lacks "$T/a.svg" 'at no loss rate'
+	contains "$T/b.svg" 'at no loss rate did 50 % of the handshakes succeed'
+	contains "$T/b.svg" 'at no loss rate did 99 % of the handshakes succeed'
+	equal "$(grep -o 'at no loss rate' "$T/b.svg" | wc -l)" 2
+	sweep --loss 50 --runs 50 --plot "$T/d.svg" >"$T/out"
+	lacks "$T/d.svg" 'at no loss rate did 50 %'
+	contains "$T/d.svg" 'at no loss rate did 99 % of the handshakes succeed'
 	contains "$T/a.svg" 'median \(s\) of all handshakes, where so many succeed'
 	sweep --loss "$(seq -s , 0 40)" --runs 1 --duplicate 3% --reorder 2% --corrupt 1% --rate 10000 --path-mtu 1400 \
 		--jitter 40 --burst 1%,20% --plot "$T/a.svg" >"$T/out"
@@ -165,6 +183,37 @@ a_file_that_fails() {
 	contains "$T/csv" '^0,adaptive,1,1,'
 }
 t 'where one file cannot be written the others still are' a_file_that_fails
+
+where_results_may_go() {
+	mkfifo "$T/pipe"
+	cat "$T/pipe" >"$T/read" &
+	sweep --loss 0 --runs 1 --csv "$T/pipe" >"$T/out"
+	wait
+	contains "$T/read" '^0,adaptive,1,1,'
+	sweep --loss 0 --runs 1 --csv >(cat >"$T/substituted") >"$T/out"
+	ln -s target "$T/link"
+	sweep --loss 0 --runs 1 --csv "$T/link" >"$T/out"
+	contains "$T/target" '^0,adaptive,1,1,'
+	[[ -L $T/link ]] || fail 'the link was replaced'
+	(cd "$T" && sweep --loss 0 --runs 1 --csv relative --json /dev/null >"$T/out")
+	contains "$T/relative" '^0,adaptive,1,1,'
+	local deadline=$((SECONDS + 10))
+	until grep -q '^0,adaptive,1,1,' "$T/substituted"; do
+		((SECONDS < deadline)) || fail 'nothing came through the substituted file'
+		sleep 0.02
+	done
+}
+t 'results go to pipes, devices and through links, too' where_results_may_go
+
+a_folder_that_vanishes() {
+	mkdir "$T/a"
+	start lab "$LAB" sweep --loss 0 --runs 20000 --processes 1 --csv "$T/a/csv" --json "$T/json"
+	worked lab 1
+	rmdir "$T/a"
+	ends_with 1 lab "^dtls-lab: cannot write to \"$T/a/csv\": No such file or directory$"
+	contains "$T/json" '"runs": 20000'
+}
+t 'a new file that cannot be made in the end is an error' a_folder_that_vanishes
 
 a_picture_that_fails() {
 	ln -s /dev/full "$T/a.svg"
@@ -213,14 +262,37 @@ t 'where gnuplot is missing, that is said before anything is computed' gnuplot_i
 
 ctrl_c() {
 	echo kept >"$T/csv"
-	start_endless --csv "$T/csv"
+	start_endless --csv "$T/csv" --json "$T/json" --plot "$T/a.svg"
 	signal lab INT
-	ends_with 130 lab
+	ends_with 130 lab '^dtls-lab: ended after [0-9]+ of 1800000 handshakes: no row was complete, and nothing is written$'
 	all_gone "${workers[@]}"
 	equal "$(<"$T/csv")" kept
-	[[ ! -s $T/lab.err && ! -s $T/lab.out ]] || fail 'something was printed'
+	[[ ! -e $T/json && ! -e $T/a.svg ]] || fail 'a file was made'
+	[[ ! -s $T/lab.out ]] || fail 'something was printed'
 }
-t 'Ctrl-C ends all processes with status 130, and leaves files as they were' ctrl_c
+t 'Ctrl-C ends all processes with status 130, leaves files as they were, and makes none' ctrl_c
+
+ctrl_c_in_the_middle() {
+	local rows last
+	seq 100000 >"$T/csv" # of which nothing may be left
+	start lab env --default-signal=INT "$LAB" sweep --loss "$(seq -s , 0 99)" --retransmit both --runs 1000 --processes 2 \
+		--csv "$T/csv" --json "$T/json" --plot "$T/a.svg"
+	worked lab 10
+	[[ ! -e $T/json && ! -e $T/a.svg ]] || fail 'a file was made before there were results'
+	signal lab INT
+	ends_with 130 lab '^dtls-lab: ended after [0-9]+ of 200000 handshakes: incomplete, with [0-9]+ of 200 rows$'
+	rows=$(sed 's/.*with \([0-9]*\) of.*/\1/' "$T/lab.err")
+	((rows > 0 && rows < 200)) || fail "$rows rows"
+	equal "$(column loss_percent | tr ' ' '\n' | wc -l)" "$rows"
+	contains "$T/lab.out" ', 1000 handshakes each, seed 1, incomplete$'
+	contains "$T/a.svg" '1000 handshakes each, seed 1, incomplete'
+	contains "$T/a.svg" '</svg>'
+	equal "$(python3 -c 'import json, sys; print(len(json.load(open(sys.argv[1]))["cells"]))' "$T/json")" "$rows"
+	last=$(tail -n 1 "$T/csv")
+	sweep --loss "${last%%,*}" --retransmit "$(cut -d , -f 2 <<<"$last")" --runs 1000 --csv "$T/csv" >"$T/out"
+	equal "$(tail -n 1 "$T/csv")" "$last"
+}
+t 'Ctrl-C in the middle: the rows that are complete are told and written' ctrl_c_in_the_middle
 
 nohup_protects() {
 	ignoring=(--ignore-signal=HUP)
@@ -310,6 +382,14 @@ two_names() {
 	equal "$(<"$T/a")" kept
 	sweep --loss 0 --runs 1 --csv /dev/stdout | cat >"$T/out"
 	contains "$T/out" '^0,adaptive,1,1,'
+	mkdir "$T/new"
+	ln -s new "$T/also_new"
+	refuses 2 '^dtls-lab: --csv and --json cannot both write to one file$' \
+		"$LAB" sweep --csv "$T/new/a" --json "$T/also_new/a"
+	refuses 2 '^dtls-lab: --csv and --plot cannot both write to one file$' \
+		"$LAB" sweep --csv "$T/new/a.svg" --plot "$T/new/./a.svg"
+	refuses 2 'cannot write to "/nonexistent/x"' "$LAB" sweep --csv "$T/new/a" --json /nonexistent/x
+	equal "$(find "$T/new" -mindepth 1)" ''
 }
 t 'a file that has two names is still one' two_names
 

@@ -197,6 +197,7 @@ ends_by() { # SIGNAL STATUS
 		[[ ! -e /proc/$pid ]] || fail "process $pid is left"
 	done
 	[[ ! -s $T/lab.out ]] || fail 'something was printed'
+	[[ ! -e $T/csv ]] || fail 'a file was made'
 }
 t 'Ctrl-C ends all processes, and those that they have started' ends_by INT 130
 t 'SIGTERM does, too' ends_by TERM 143

@@ -46,6 +46,26 @@ help_and_version() {
 	done
 }
 
+# help_fits PROGRAM [COMMAND]: in 80 columns.
+help_fits() {
+	"$@" --help >"$T/help"
+	[[ -s $T/help ]] || fail "${*##*/} has no --help"
+	lacks "$T/help" '^.{81}'
+}
+
+every_help_fits() {
+	local program name
+	for program in "$BIN"/*; do
+		[[ ${program##*/} != api-* ]] || continue # examples to read
+		help_fits "$program"
+	done
+	"$BIN/dtls-lab" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' >"$T/commands"
+	(($(wc -l <"$T/commands") >= 5))
+	while read -r name; do
+		help_fits "$BIN/dtls-lab" "$name"
+	done <"$T/commands"
+}
+
 long_options_are_in_help() {
 	local name word
 	for name in dtls-server dtls-client; do
@@ -711,6 +731,7 @@ demo_cleans_up() {
 }
 
 t '--help and --version' help_and_version
+t '--help fits 80 columns' every_help_fits
 t '--help names every option' long_options_are_in_help
 t 'wrong values of the options that server and client share' wrong_values_of_shared_options
 t 'a bad PSK file is named by file, line and reason' a_bad_psk_file_is_named_by_line
