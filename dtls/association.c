@@ -66,6 +66,8 @@ void association_free(struct association *a)
 	free(a->identity);
 	free(a->peer_name);
 	settings_free(a->settings);
+	settings_free(a->first_settings);
+	dtls_context_free(a->chosen);
 	dtls_context_free(a->ctx);
 	free(a);
 }
@@ -75,7 +77,8 @@ int association_set_hostname(struct association *a, const char *name)
 	int code;
 
 	snprintf(a->hostname, sizeof(a->hostname), "%s", name == NULL ? "" : name);
-	a->needs_hostname = a->settings->opt.verify_mode != CERT_NONE && !options_only_psk(&a->settings->opt);
+	a->needs_hostname = a->settings->opt.verify_mode != CERT_NONE && a->settings->opt.overrule == NULL &&
+			    !options_only_psk(&a->settings->opt);
 	code = mbedtls_ssl_set_hostname(&a->ssl, name != NULL && verify_is_address(name) ? NULL : name);
 	if (code == 0 && name != NULL)
 		a->needs_hostname = false;

@@ -28,6 +28,10 @@ struct association {
 	mbedtls_ssl_context ssl; /* first: mbed TLS's callbacks get it back */
 	struct dtls_context *ctx;
 	struct settings *settings;
+	struct settings *first_settings; /* those that it began with, where choice.c found others; or NULL */
+	struct dtls_context *chosen; /* theirs */
+	bool choice_failed; /* the error has why */
+	bool key_chosen; /* for the server's hint */
 	struct timer timer;
 	struct story story;
 	const struct carrier *carrier; /* DTLS or TLS */
@@ -59,6 +63,7 @@ struct association {
 
 	/* What the datagrams told so far. */
 	bool heard, hello_answered, finished_sent; /* since it began, or began again */
+	int server_hello_seq, server_done_seq; /* of these messages, and 1 more; 0: not seen */
 	bool quiet; /* sends no alerts: another session lives at this address */
 	bool alert_sent; /* a fatal one */
 	bool alert_plain;

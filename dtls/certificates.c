@@ -297,6 +297,14 @@ int dtls_context_set_verify_callback(struct dtls_context *ctx, dtls_verify *veri
 	return context_changed(ctx);
 }
 
+int dtls_context_set_verify_overrule(struct dtls_context *ctx, dtls_overrule *overrule, void *arg)
+{
+	context_change(ctx);
+	ctx->opt.overrule = overrule;
+	ctx->opt.overrule_arg = arg;
+	return context_changed(ctx);
+}
+
 /* ---- what is agreed on beside them ---- */
 
 int dtls_context_set_alpn(struct dtls_context *ctx, const char *const names[], size_t count)

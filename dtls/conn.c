@@ -127,6 +127,18 @@ int dtls_conn_set_client_id(struct dtls_conn *c, const void *id, size_t len)
 	return DTLS_OK;
 }
 
+int dtls_conn_set_mtu(struct dtls_conn *c, size_t mtu)
+{
+	if (conn_is_stream(c))
+		return refuse(c, "a stream has no MTU");
+	if (mtu < MTU_MIN || mtu > MTU_MAX)
+		return refuse(c, "an MTU is 256 to 16384 bytes");
+	c->mtu = mtu;
+	if (c->a != NULL)
+		mbedtls_ssl_set_mtu(&c->a->ssl, (uint16_t)mtu);
+	return DTLS_OK;
+}
+
 int dtls_conn_set_timeout(struct dtls_conn *c, int64_t ms)
 {
 	if (ms < -1)

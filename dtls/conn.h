@@ -22,6 +22,7 @@ struct dtls_conn {
 	uint8_t random[HELLO_RANDOM]; /* of the hello that began a */
 
 	int64_t timeout_ms;
+	size_t mtu; /* 0: the context's */
 	bool never_blocks;
 	unsigned generation; /* of the process */
 	bool closed; /* by this side */

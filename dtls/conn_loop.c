@@ -81,6 +81,8 @@ bool conn_start(struct dtls_conn *c)
 		return false;
 	association_free(c->a);
 	c->a = a;
+	if (c->mtu != 0)
+		mbedtls_ssl_set_mtu(&a->ssl, (uint16_t)c->mtu);
 	return true;
 }
 

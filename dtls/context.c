@@ -13,7 +13,7 @@
 #define VERSION "0.1.0"
 
 enum { DEFAULT_MIN_MS = 1000, DEFAULT_MAX_MS = 60000, TIMEOUT_MAX_MS = 3600000 };
-enum { DEFAULT_MTU = 1200, MTU_MIN = 256, MTU_MAX = 16384 };
+enum { DEFAULT_MTU = 1200 };
 
 /* Sentences belong to the thread that failed, one slot for each of its latest contexts. */
 enum { ERROR_SLOTS = 4 };

@@ -1,4 +1,5 @@
 #include "carrier.h"
+#include "choice.h"
 #include "mbed.h"
 
 #include <errno.h>
@@ -53,8 +54,13 @@ static void note_received(struct association *a, const uint8_t *at, size_t left)
 	a->heard = true;
 	a->alert_plain = false;
 	while (record_next(&at, &left, &r)) {
+		const uint8_t *message = r.body;
+		size_t rest = r.len;
+
 		if (record_message(&r, &m))
 			note_received_message(a, &r, &m);
+		while (r.type == RECORD_HANDSHAKE && r.epoch == 0 && message_next(&message, &rest, &m))
+			choice_by_hint(a, &m);
 		if (r.type == RECORD_ALERT && r.epoch == 0 && r.len == 2) {
 			a->alert = r.body[1];
 			a->alert_plain = true;
@@ -150,6 +156,7 @@ static bool start_over(struct association *a, int code)
 	if (mbedtls_ssl_session_reset(&a->ssl) != 0)
 		return false;
 	a->restarted = true;
+	choice_forget(a);
 	a->heard = a->hello_answered = a->finished_sent = false;
 	a->verify_ran = false;
 	a->verify_flags = 0;
@@ -190,6 +197,10 @@ static int datagram_handshake(struct association *a)
 
 	if (a->in == NULL && timer_gave_up(&a->timer))
 		return handshake_timed_out(a);
+	if (a->choice_failed) {
+		drop_input(a);
+		return association_handshake_failed(a, MBEDTLS_ERR_SSL_PRIVATE_KEY_REQUIRED);
+	}
 	do
 		code = handshake_steps(a);
 	while (code != 0 && start_over(a, code));

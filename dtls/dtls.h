@@ -127,6 +127,20 @@ enum dtls_verify_mode dtls_context_verify_mode(const struct dtls_context *);
  * the certificate. It cannot accept what the library refuses. NULL removes it. */
 typedef int dtls_verify(void *arg, const uint8_t *der, size_t der_len, int depth, uint32_t flags);
 int dtls_context_set_verify_callback(struct dtls_context *, dtls_verify *verify, void *arg);
+/* Has the last word on certificates, for rules under which one that mbed TLS refuses will do. It is called like the verify
+ * callback, after it, and returns the flags that are to count: with 0 the certificate is accepted, and the verification
+ * found nothing. With one set neither a CA nor a hostname is needed; what nobody vouches for comes here flagged. It
+ * cannot accept a leaf of a kind that the handshake has no use for: RFC 5280's key usages, and curves that are not
+ * offered. Needs a verify mode other than CERT_NONE. NULL removes it. */
+typedef uint32_t dtls_overrule(void *arg, const uint8_t *der, size_t der_len, int depth, uint32_t flags);
+int dtls_context_set_verify_overrule(struct dtls_context *, dtls_overrule *overrule, void *arg);
+/* Servers: asked when a client names the server that it wants (SNI, RFC 6066, 3), before anything of the hello is judged.
+ * Returns the context whose keys, certificates, suites, CAs and verification serve this handshake, of the same protocol,
+ * borrowed; the one that the callback was set on is one of them. NULL, and one that a connection could not be made
+ * from, refuses the client (unrecognized_name). Times, MTU, application protocols, trace and key log stay those of the
+ * first. Not with TLS 1.3. NULL, the default: the same for all names. */
+typedef struct dtls_context *dtls_choose_name(void *arg, const char *server_name);
+int dtls_context_set_name_callback(struct dtls_context *, dtls_choose_name *choose, void *arg);
 /* Application protocols, most wanted first (RFC 7301); names of 1..255 bytes, up to 16, with less than 512 in all. A server refuses a client that
  * offers only others. A count of 0 removes them. */
 int dtls_context_set_alpn(struct dtls_context *, const char *const names[], size_t count);
@@ -153,6 +167,13 @@ int dtls_context_add_psk_line(struct dtls_context *, const char *line);
  * identity. It must not call back into the connection that it is asked for. NULL removes it. */
 typedef ssize_t dtls_psk_lookup(void *arg, const uint8_t *identity, size_t identity_len, uint8_t *key, size_t key_max);
 int dtls_context_set_psk_lookup(struct dtls_context *, dtls_psk_lookup *lookup, void *arg);
+
+/* DTLS clients: asked once in a handshake for the key that fits the server's identity hint (RFC 4279, 5.2), of 0 bytes
+ * where it sent none. Returns the context whose pre-shared key counts, borrowed; it may be the one that the callback
+ * was set on. NULL ends the handshake. Needs a connection that offers PSK suites alone. NULL, the default: hints are
+ * ignored. (mbed TLS servers send none.) */
+typedef struct dtls_context *dtls_choose_key(void *arg, const uint8_t *hint, size_t hint_len);
+int dtls_context_set_hint_callback(struct dtls_context *, dtls_choose_key *choose, void *arg);
 
 /* Default: CLOCK_MONOTONIC, which NULL restores. An endpoint cannot live by two clocks: change it only while none is
  * made from this context. */
@@ -214,6 +235,8 @@ struct dtls_conn *dtls_wrap_transport(struct dtls_context *, const struct dtls_t
 int dtls_conn_set_hostname(struct dtls_conn *, const char *server_hostname);
 /* DTLS server, before the handshake: what the cookie is bound to, 1..64 bytes. Default: the peer's address. */
 int dtls_conn_set_client_id(struct dtls_conn *, const void *id, size_t len);
+/* DTLS, at any time: in place of the context's, for this connection and for what leaves from now on; 256..16384. */
+int dtls_conn_set_mtu(struct dtls_conn *, size_t mtu);
 /* Limits each blocking call, in ms; -1, the default: no limit. When it passes, or a signal was caught, the call
  * returns DTLS_AGAIN. */
 int dtls_conn_set_timeout(struct dtls_conn *, int64_t ms);

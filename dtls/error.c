@@ -277,6 +277,8 @@ void error_explain(struct association *a, const char *stage)
 	}
 	if (error_is_memory(a->code)) {
 		say(&s, "out of memory");
+	} else if (a->choice_failed) {
+		say(&s, "%s", a->error); /* choice.c left it there */
 	} else if (a->state != ASSOCIATION_HANDSHAKE || !say_handshake_cause(&s, mbed_same_meaning(a->code))) {
 		say_session_cause(&s, a->code);
 	}

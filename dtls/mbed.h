@@ -82,6 +82,12 @@ static inline void mbed_set_first_version(mbedtls_ssl_context *ssl)
 #endif
 }
 
+/* Another configuration, in the middle of the handshake: what is decided from now on follows it. */
+static inline void mbed_set_conf(mbedtls_ssl_context *ssl, const mbedtls_ssl_config *conf)
+{
+	ssl->MBED_FIELD(conf) = conf;
+}
+
 /* How TLS 1.3 agrees on keys (RFC 8446, 2.2), always with forward secrecy. Of the two only one: a mbed TLS server that
  * takes both asks for the identity of a client that then need not prove it. */
 static inline void mbed_conf_1_3_keys(mbedtls_ssl_config *conf, bool psk)

@@ -1,6 +1,7 @@
 #include "settings.h"
 
 #include "association.h"
+#include "choice.h"
 #include "error.h"
 #include "keylog.h"
 #include "mbed.h"
@@ -9,7 +10,6 @@
 #include <mbedtls/platform_util.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* The gate has checked the cookie of every hello that reaches mbed TLS, and never lets it write one. */
 static int no_cookie_write(void *arg, unsigned char **p, unsigned char *end, const unsigned char *id, size_t id_len)
@@ -77,20 +77,6 @@ static int configure_psk(struct settings *s)
 	return mbedtls_ssl_conf_psk(&s->conf, key, key_len, identity, identity_len);
 }
 
-/* SNI: the chain for the name that the client asks for, or the one for everybody. */
-static int choose_chain(void *settings, mbedtls_ssl_context *ssl, const unsigned char *name, size_t len)
-{
-	const struct settings *s = settings;
-
-	for (size_t i = 1; i < s->opt.own_count; i++) {
-		struct credentials *c = s->opt.own[i];
-
-		if (strlen(c->hostname) == len && strncasecmp(c->hostname, (const char *)name, len) == 0)
-			return mbedtls_ssl_set_hs_own_cert(ssl, &c->chain, &c->key);
-	}
-	return 0;
-}
-
 static int authmode(const struct settings *s)
 {
 	if (s->opt.verify_mode == CERT_NONE)
@@ -107,10 +93,12 @@ static int configure_certificates(struct settings *s)
 	mbed_conf_profile(&s->conf);
 	if (t != NULL)
 		mbedtls_ssl_conf_ca_chain(&s->conf, &t->cas, t->crl_count > 0 ? &t->crls : NULL);
+	else if (s->opt.overrule != NULL)
+		mbedtls_ssl_conf_ca_chain(&s->conf, &s->nobody, NULL);
+	if (settings_is_server(s) && (s->opt.own_count > 0 || s->opt.choose_name != NULL))
+		mbedtls_ssl_conf_sni(&s->conf, choice_by_name, s);
 	if (s->opt.own_count == 0)
 		return 0;
-	if (settings_is_server(s))
-		mbedtls_ssl_conf_sni(&s->conf, choose_chain, s);
 	return mbedtls_ssl_conf_own_cert(&s->conf, &s->opt.own[0]->chain, &s->opt.own[0]->key);
 }
 
@@ -163,6 +151,10 @@ static const char *judge_both(const struct options *opt)
 		return "a CA is loaded that the verify mode CERT_NONE would not use";
 	if (opt->verify_mode == CERT_NONE && opt->verify != NULL)
 		return "a verify callback is set that the verify mode CERT_NONE would not call";
+	if (opt->verify_mode == CERT_NONE && opt->overrule != NULL)
+		return "an overruling callback is set that the verify mode CERT_NONE would not call";
+	if (opt->max_version == DTLS_VERSION_1_3 && opt->choose_name != NULL)
+		return "a name callback is set, which TLS 1.3 would not call";
 	if (opt->max_version == DTLS_VERSION_1_3 && options_any_psk(opt) && !options_only_psk(opt))
 		return "TLS 1.3 takes either pre-shared keys or certificates: name cipher suites of one kind";
 	return NULL;
@@ -175,7 +167,10 @@ static const char *judge_client(const struct options *opt)
 			   ? NULL
 			   : "a client needs a pre-shared key, or a CA to verify the server with: call "
 			     "dtls_context_set_psk() or dtls_context_load_verify_locations() first";
-	if (opt->verify_mode != CERT_NONE && !has_ca(opt))
+	if (opt->choose_key != NULL)
+		return "a hint callback is set, but suites without a pre-shared key are offered, too: name PSK suites "
+		       "alone";
+	if (opt->verify_mode != CERT_NONE && !has_ca(opt) && opt->overrule == NULL)
 		return "CERT_REQUIRED needs a CA to verify the server with: call dtls_context_load_verify_locations(), "
 		       "or "
 		       "choose CERT_NONE";
@@ -184,7 +179,7 @@ static const char *judge_client(const struct options *opt)
 
 static const char *judge_server(const struct options *opt)
 {
-	if (opt->verify_mode != CERT_NONE && !has_ca(opt))
+	if (opt->verify_mode != CERT_NONE && !has_ca(opt) && opt->overrule == NULL)
 		return "clients are to be verified, but no CA is loaded: call dtls_context_load_verify_locations()";
 	if (!options_have_psk(opt) && opt->own_count == 0)
 		return "a server needs a pre-shared key or a certificate: call dtls_context_add_psk(), "

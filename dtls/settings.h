@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 enum { CIPHERS_MAX = 32, CLIENT_ID_MAX = 64, KEY_PASSWORD_MAX = 128, OWN_MAX = 16, ALPN_MAX = 16, ALPN_BYTES = 512 };
+enum { MTU_MIN = 256, MTU_MAX = 16384 };
 
 struct psk_sources { /* asked in this order; any may be NULL */
 	struct psk_table *fixed, *added, *file;
@@ -32,6 +33,12 @@ struct options {
 	enum dtls_verify_mode verify_mode;
 	dtls_verify *verify;
 	void *verify_arg;
+	dtls_overrule *overrule;
+	void *overrule_arg;
+	dtls_choose_name *choose_name;
+	void *choose_name_arg;
+	dtls_choose_key *choose_key;
+	void *choose_key_arg;
 	char alpn[ALPN_BYTES]; /* names, each with its NUL, most wanted first */
 	size_t alpn_count;
 	dtls_keylog *keylog;
@@ -54,6 +61,7 @@ struct settings {
 	int ciphers[CIPHERS_MAX + MBED_1_3_CIPHERS + 1]; /* of all versions, ended by 0 */
 	struct mbed_exporter exporter; /* of secrets, for the key log */
 	mbedtls_ssl_config conf;
+	mbedtls_x509_crt nobody; /* no CA at all, which mbed TLS needs one of */
 	uint8_t decoy[32]; /* key of unknown identities: they fail like a wrong key (RFC 4279, 2) */
 };
 

@@ -237,6 +237,8 @@ int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *fl
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
 	if (opt->verify != NULL && opt->verify(opt->verify_arg, crt->raw.p, crt->raw.len, depth, *flags) != 0)
 		*flags |= MBEDTLS_X509_BADCERT_OTHER;
+	if (opt->overrule != NULL)
+		*flags = opt->overrule(opt->overrule_arg, crt->raw.p, crt->raw.len, depth, *flags);
 	a->verify_ran = true;
 	if (*flags == 0)
 		return 0;

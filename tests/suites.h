@@ -57,6 +57,8 @@
 	X(settings) \
 	X(certificates) \
 	X(trust) \
+	X(overrule) \
+	X(choice) \
 	X(identities) \
 	X(stream_hostile) \
 	X(stream_refusals) \
