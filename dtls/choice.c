@@ -21,8 +21,8 @@ static int refuse(struct association *a, const char *format, ...)
 	return MBEDTLS_ERR_SSL_BAD_CONFIG;
 }
 
-/* From now on by the settings of another context; the first ones stay, since what was decided points into them. 0, or an
- * mbed TLS error. */
+/* From now on by the settings of another context; the first ones stay, since what was decided points into them. 0, or
+ * an mbed TLS error. */
 static int go_by(struct association *a, struct dtls_context *ctx)
 {
 	struct settings *s;

@@ -1,5 +1,5 @@
-/* Which settings a handshake goes by, when the peer's wish decides: the name that a client asks for, the identity hint that a
- * server sends. */
+/* Which settings a handshake goes by, when the peer's wish decides: the name that a client asks for, the identity hint
+ * that a server sends. */
 #include "ends.h"
 #include "hellos.h"
 #include "pair.h"
@@ -77,8 +77,8 @@ START_TEST(choice_name_may_be_this_one)
 {
 	ends_open(&ends, OVER_DTLS);
 	pki_load(ends.server.ctx, "server.pem", "server.key");
-	ck_assert_int_eq(dtls_context_load_cert_chain_for(ends.server.ctx, "elsewhere.example", pki_path("wrong.pem"),
-			     pki_path("wrong.key")),
+	ck_assert_int_eq(dtls_context_load_cert_chain_for(
+			     ends.server.ctx, "elsewhere.example", pki_path("wrong.pem"), pki_path("wrong.key")),
 	    DTLS_OK);
 	pki_trust(ends.client.ctx, "ca.pem");
 	ask_by_name(ends.server.ctx, ends.server.ctx);
@@ -180,7 +180,8 @@ static void assert_key_for_name(const char *key, bool fits)
 	struct dtls_context *other = dtls_context_new(PROTOCOL_DTLS_SERVER);
 
 	pair_open(&pair);
-	ck_assert_int_eq(dtls_context_set_psk(pair.client.ctx, PAIR_IDENTITY, strlen(PAIR_IDENTITY), key, strlen(key)), DTLS_OK);
+	ck_assert_int_eq(
+	    dtls_context_set_psk(pair.client.ctx, PAIR_IDENTITY, strlen(PAIR_IDENTITY), key, strlen(key)), DTLS_OK);
 	ck_assert_int_eq(dtls_context_add_psk(other, PAIR_IDENTITY, strlen(PAIR_IDENTITY), "the other", 9), DTLS_OK);
 	ask_by_name(pair.server.ctx, other);
 	pair_wrap(&pair);
