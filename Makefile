@@ -17,9 +17,13 @@ SANITIZE =
 # The interpreter whose headers `make python` uses: the module runs with this and with every later one. Empty: `make install`
 # leaves the module out.
 PYTHON = python3
+# Not empty: CoAP, which needs Debian's libcoap3-dev, is built and installed with the rest.
+COAP := $(shell echo '\#include <coap3/coap.h>' | $(CC) $(CPPFLAGS) $(CFLAGS) -E -o /dev/null -x c - 2>/dev/null && echo yes)
 
 SONAME = libdtls.so.$(firstword $(subst ., ,$(VERSION)))
 MBEDTLS_LIBS = -lmbedtls -lmbedx509 -lmbedcrypto
+# The build of libcoap without (D)TLS of its own; the archive, for a shared library keeps the stubs that we replace.
+COAP_LIBS = -l:libcoap-3-notls.a
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
 SANITIZE_FLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -29,7 +33,8 @@ ALL_CFLAGS = -std=gnu11 -O2 -g -fPIC -pthread $(WARNINGS) $(SANITIZE_FLAGS) $(CF
 ALL_LDFLAGS = -pthread $(SANITIZE_FLAGS) $(CFLAGS) $(LDFLAGS)
 
 LIB_SRC = $(wildcard dtls/*.c)
-EXAMPLE_SRC = $(wildcard examples/*.c)
+COAP_SRC = $(wildcard dtls/coap/*.c)
+EXAMPLE_SRC = $(filter-out $(if $(COAP),,examples/coap_%),$(wildcard examples/*.c))
 API_SRC = $(wildcard examples/api_*.c)
 # What has a main() is a program; the others are modules, of which each program takes those that it needs.
 PROGRAM_SRC = $(filter-out $(API_SRC),$(shell grep -lw '^int main' $(EXAMPLE_SRC)))
@@ -48,6 +53,7 @@ binaries = $(addprefix $(BUILD)/bin/,$(subst _,-,$(basename $(notdir $(1)))))
 
 LIB_OBJ = $(call objects,$(LIB_SRC))
 SHIM_OBJ = $(call objects,$(SHIM_SRC))
+COAP_OBJ = $(BUILD)/obj/libdtls-coap.o
 PROGRAMS = $(call binaries,$(PROGRAM_SRC))
 API_PROGRAMS = $(call binaries,$(API_SRC))
 BENCHES = $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
@@ -56,6 +62,8 @@ STATIC = $(BUILD)/lib/libdtls.a
 SHARED = $(BUILD)/lib/libdtls.so.$(VERSION)
 SHARED_LINKS = $(BUILD)/lib/$(SONAME) $(BUILD)/lib/libdtls.so
 SHIM = $(BUILD)/lib/libssl_shim.a
+COAP_ARCHIVE = $(BUILD)/lib/libdtls-coap.a
+COAP_PROGRAMS = $(call binaries,$(filter examples/coap_%,$(PROGRAM_SRC)))
 EXTENSION = $(BUILD)/python/ssl_shim/_ssl_shim.abi3.so
 # Rewritten only when the compiler, its flags or the mbed TLS under us change; and when a source comes or goes.
 FLAGS = $(BUILD)/gen/flags
@@ -68,23 +76,23 @@ ifndef V
 endif
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 bench-python install install-python uninstall clean FORCE
+.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 bench-python bench-coap install install-python uninstall clean FORCE
 
-all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(SHIM) $(PROGRAMS) $(API_PROGRAMS)
+all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(SHIM) $(if $(COAP),$(COAP_ARCHIVE)) $(PROGRAMS) $(API_PROGRAMS)
 tests: $(BUILD)/tests/run
 bench: $(BENCHES)
 
 help:
 	echo 'all                libraries in $(BUILD)/lib, programs in $(BUILD)/bin'
 	echo 'python             the ssl_shim, tls and ussl modules in $(BUILD)/python, for PYTHON=$(PYTHON)'
-	echo 'demo               a PSK sensor talks to the server across a lossy link'
+	echo 'demo               a CoAP sensor sends readings to the server across a lossy link'
 	echo 'check              every test; check-NAME: one suite, one test, or tests/test_NAME.sh'
 	echo 'asan tsan          the tests under the address, undefined, leak and thread sanitizers'
 	echo 'lint               format, static analysis, exported symbols, sizes'
-	echo 'bench-NAME         builds and runs one of: $(notdir $(BENCHES))'
+	echo 'bench-NAME         builds and runs one of: $(notdir $(BENCHES)) coap'
 	echo 'check-debian13     the tests in a Debian 13 chroot, against mbed TLS 3.6'
 	echo 'deps               installs the Debian packages that are missing'
-	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR); PYTHON= without the Python module'
+	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR); PYTHON= without the Python module, COAP= without CoAP'
 	echo 'clean              removes $(BUILD)'
 
 # ---- compiling
@@ -94,8 +102,8 @@ $(BUILD)/obj/%.o: %.c $(FLAGS) | $(BUILD)/gen/mbed_errors.h
 	echo '  CC    $<'
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(SHIM_SRC) $(BINDING_SRC) $(EXAMPLE_SRC) $(TEST_SRC) $(BENCH_SRC) \
-	$(BENCH_COMMON)))
+-include $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(COAP_SRC) $(SHIM_SRC) $(BINDING_SRC) $(EXAMPLE_SRC) $(TEST_SRC) \
+	$(BENCH_SRC) $(BENCH_COMMON)))
 
 define FLAGS_TEXT
 $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)
@@ -112,7 +120,7 @@ $(FLAGS): FORCE
 
 $(SOURCES): FORCE
 	mkdir -p $(@D)
-	echo '$(LIB_SRC) $(SHIM_SRC) $(BINDING_SRC) $(EXAMPLE_SRC) $(TEST_SRC)' >$@.new
+	echo '$(LIB_SRC) $(COAP_SRC) $(SHIM_SRC) $(BINDING_SRC) $(EXAMPLE_SRC) $(TEST_SRC)' >$@.new
 	$(update)
 
 MBED_ERROR = static const struct mbed_error { int code; const char *name; }
@@ -142,6 +150,16 @@ $(SHARED): $(BUILD)/obj/libdtls.o
 	$(CC) -shared -Wl,-soname,$(SONAME),-Bsymbolic-functions $(if $(SANITIZE),,-Wl,-z,defs) $(ALL_LDFLAGS) -o $@ $< \
 		$(MBEDTLS_LIBS)
 
+# One object, so that who gets one of the functions gets them all: none is left for libcoap's own stubs.
+$(COAP_OBJ): $(call objects,$(COAP_SRC)) $(SOURCES)
+	$(CC) $(CFLAGS) -r -nostdlib -o $@ $(filter %.o,$^)
+	$(OBJCOPY) --wildcard --keep-global-symbol='coap_*' $@
+
+$(COAP_ARCHIVE): $(COAP_OBJ)
+	mkdir -p $(@D) && rm -f $@
+	echo '  AR    $@'
+	$(AR) rcs $@ $<
+
 $(SHIM): $(SHIM_OBJ) $(SOURCES)
 	mkdir -p $(@D) && rm -f $@
 	echo '  AR    $@'
@@ -152,14 +170,18 @@ $(SHARED_LINKS): $(SHARED)
 
 link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(MBEDTLS_LIBS) $(MODULE_LIBS)
 # What only the modules of dtls-lab need.
-$(BUILD)/bin/dtls-lab $(BUILD)/tests/run: MODULE_LIBS = -lm -lpcap
+$(BUILD)/bin/dtls-lab: MODULE_LIBS = -lm -lpcap
+# The tests of CoAP put the clock forward.
+$(BUILD)/tests/run: MODULE_LIBS = -lm -lpcap $(COAP_LIBS) -Wl,--wrap=clock_gettime
+# The backend comes before libcoap, whose stubs it replaces.
+$(COAP_PROGRAMS): MODULE_LIBS = $(COAP_LIBS)
 
 $(MODULES): $(call objects,$(MODULE_SRC)) $(SOURCES)
 	mkdir -p $(@D) && rm -f $@
 	$(AR) rcs $@ $(filter %.o,$^)
 
 define program_rule
-$(call binaries,$(1)): $(call objects,$(1)) $(if $(filter $(API_SRC),$(1)),,$(MODULES)) $(STATIC)
+$(call binaries,$(1)): $(call objects,$(1)) $(if $(filter examples/coap_%,$(1)),$(COAP_OBJ)) $(if $(filter $(API_SRC),$(1)),,$(MODULES)) $(STATIC)
 	mkdir -p $$(@D)
 	echo '  LINK  $$@'
 	$$(link)
@@ -167,7 +189,7 @@ endef
 $(foreach source,$(PROGRAM_SRC) $(API_SRC),$(eval $(call program_rule,$(source))))
 
 # The tests and benchmarks see the internals of the library and the programs, so they link their objects.
-$(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(LIB_OBJ) $(SHIM_OBJ) $(MODULES) $(SOURCES)
+$(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(COAP_OBJ) $(LIB_OBJ) $(SHIM_OBJ) $(MODULES) $(SOURCES)
 	mkdir -p $(@D)
 	echo '  LINK  $@'
 	$(link) $$(pkg-config --libs check)
@@ -235,6 +257,8 @@ bench-%: $(BUILD)/bench/%
 	$<
 bench-python: $(BUILD)/bench/python python
 	PYTHONPATH=$(BUILD)/python $(PYTHON) tests/bench/bench_python.py $<
+bench-coap: $(COAP_PROGRAMS) $(BUILD)/bin/dtls-relay $(BUILD)/bin/dtls-genpsk
+	BIN=$(BUILD)/bin bash tests/coap_fleet.sh
 demo: deps
 	$(MAKE) --no-print-directory all
 	BIN=$(BUILD)/bin bash examples/demo.sh
@@ -248,11 +272,12 @@ install: all $(if $(PYTHON),install-python)
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(INCLUDEDIR)/dtls $(INCLUDEDIR)/ssl_shim $(LIBDIR)/pkgconfig)
 	install -m 644 dtls/dtls.h dtls/sim.h $(DESTDIR)$(INCLUDEDIR)/dtls
 	install -m 644 ssl_shim/ssl_shim.h $(DESTDIR)$(INCLUDEDIR)/ssl_shim
-	install -m 644 $(STATIC) $(SHIM) $(SHARED) $(DESTDIR)$(LIBDIR)
+	install -m 644 $(STATIC) $(SHIM) $(if $(COAP),$(COAP_ARCHIVE)) $(SHARED) $(DESTDIR)$(LIBDIR)
 	cp -d $(SHARED_LINKS) $(DESTDIR)$(LIBDIR)
 	install $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	$(pc) dtls/dtls.pc.in >$(PC_DIR)/dtls.pc
 	$(pc) ssl_shim/ssl_shim.pc.in >$(PC_DIR)/ssl_shim.pc
+	$(if $(COAP),$(pc) dtls/coap/dtls-coap.pc.in >$(PC_DIR)/dtls-coap.pc)
 
 install-python: python
 	install -d $(DESTDIR)$(PYTHONDIR)/ssl_shim
@@ -260,8 +285,9 @@ install-python: python
 	install -m 644 $(BUILD)/python/ssl_shim/*.* $(DESTDIR)$(PYTHONDIR)/ssl_shim
 
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) $(PC_DIR)/dtls.pc $(PC_DIR)/ssl_shim.pc
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(STATIC) $(SHIM) $(SHARED) $(SHARED_LINKS)))
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS)))
+	rm -f $(addprefix $(PC_DIR)/,dtls.pc ssl_shim.pc dtls-coap.pc)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(STATIC) $(SHIM) $(COAP_ARCHIVE) $(SHARED) $(SHARED_LINKS)))
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/dtls $(DESTDIR)$(INCLUDEDIR)/ssl_shim
 	$(if $(PYTHON),rm -rf $(addprefix $(DESTDIR)$(PYTHONDIR)/,ssl_shim $(PYTHON_ALIASES)))
 

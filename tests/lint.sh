@@ -6,8 +6,8 @@ set -u
 BUILD=${BUILD:-build}
 CC=${CC:-cc}
 shopt -s nullglob
-sources=(dtls/*.c ssl_shim/*.c ssl_shim/python/*.c examples/*.c tests/*.c tests/bench/*.c)
-headers=(dtls/*.h ssl_shim/*.h ssl_shim/python/*.h examples/*.h tests/*.h)
+sources=(dtls/*.c dtls/coap/*.c ssl_shim/*.c ssl_shim/python/*.c examples/*.c tests/*.c tests/bench/*.c)
+headers=(dtls/*.h dtls/coap/*.h ssl_shim/*.h ssl_shim/python/*.h examples/*.h tests/*.h)
 scripts=(.ci/run examples/*.sh tests/*.sh)
 status=0
 
@@ -27,15 +27,15 @@ format() {
 	clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
 }
 
-# cppcheck reads no system headers, so that START_TEST and Python's macros are spelled out and the macros of queue(3) are
-# given to it.
+# cppcheck reads no system headers, so that START_TEST and Python's macros are spelled out, libcoap's version too, and the
+# macros of queue(3) are given to it.
 run_cppcheck() {
 	local queue
 	queue=$(echo '#include <sys/queue.h>' | "$CC" -M -x c - | grep -o '[^ ]*sys/queue\.h')
 	cppcheck -q -j "$(nproc)" --std=c11 --platform=unix64 --library=posix --library=gnu --library=bsd --error-exitcode=1 \
 		--enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
 		--suppress=funcArgOrderDifferent \
-		'-DSTART_TEST(name)=static void name(int _i)' -DEND_TEST= -DPy_BEGIN_ALLOW_THREADS= -DPy_END_ALLOW_THREADS= \
+		-DLIBCOAP_VERSION=4003001U '-DSTART_TEST(name)=static void name(int _i)' -DEND_TEST= -DPy_BEGIN_ALLOW_THREADS= -DPy_END_ALLOW_THREADS= \
 		"--include=$queue" "$@" "${sources[@]}"
 }
 

@@ -70,6 +70,8 @@
 	X(certificate_threads) \
 	X(mqtt_packets) \
 	X(mqtt_session) \
+	X(coap_readings) \
+	X(coap_peers) \
 	X(story) \
 	X(stream) \
 	X(stream_errors) \
@@ -87,7 +89,13 @@
 	X(ssl_shim) \
 	X(ssl_server) \
 	X(ssl_server_threads) \
-	X(ssl_waits)
+	X(ssl_waits) \
+	X(coap) \
+	X(coap_life) \
+	X(coap_keys) \
+	X(coap_server) \
+	X(coap_pki) \
+	X(coap_setup)
 /* clang-format on */
 
 #define SUITE_DECLARATION(name) Suite *name##_suite(void);

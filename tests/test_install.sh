@@ -19,7 +19,8 @@ install_into() {
 installs() {
 	install_into install
 	for file in lib64/libdtls.a lib64/libdtls.so include/dtls/dtls.h include/dtls/sim.h lib64/pkgconfig/dtls.pc \
-		lib64/libssl_shim.a include/ssl_shim/ssl_shim.h lib64/pkgconfig/ssl_shim.pc; do
+		lib64/libssl_shim.a include/ssl_shim/ssl_shim.h lib64/pkgconfig/ssl_shim.pc \
+		lib64/libdtls-coap.a lib64/pkgconfig/dtls-coap.pc; do
 		[[ -s $tree/opt/dtls/$file ]] || fail "$file was not installed"
 	done
 }
@@ -69,6 +70,34 @@ links_ssl_shim() {
 	equal "$(LD_LIBRARY_PATH=$tree/opt/dtls/lib64 "$T/program" <"$T/program.c")" 'Socket operation on non-socket'
 }
 
+# A libcoap program, and its own build without (D)TLS: the same lines, another library.
+links_libcoap() {
+	cat >"$T/program.c" <<-'C'
+		#include <coap3/coap.h>
+		#include <stdio.h>
+
+		int main(void)
+		{
+			coap_context_t *ctx;
+			char text[100];
+			int keys;
+
+			coap_startup();
+			ctx = coap_new_context(NULL);
+			keys = coap_context_set_psk(ctx, "", (const uint8_t *)"secretPSK", 9);
+			puts(coap_string_tls_version(text, sizeof(text)));
+			coap_free_context(ctx);
+			coap_cleanup();
+			return !keys;
+		}
+	C
+	# shellcheck disable=SC2046 # flags are words
+	cc -std=c11 -Wall -Wextra -o "$T/program" "$T/program.c" $(pc --cflags --libs dtls-coap) "-Wl,-Map=$T/map"
+	lacks "$T/map" 'coap_notls\.o'
+	LD_LIBRARY_PATH=$tree/opt/dtls/lib64 "$T/program" >"$T/told"
+	contains "$T/told" '^TLS Library: Mbed TLS'
+}
+
 python_imports() {
 	local modules
 	modules=$(find "$tree/opt/dtls/lib" -type d -name site-packages)
@@ -104,6 +133,7 @@ uninstalls() {
 t 'make install puts libraries, headers and dtls.pc below DESTDIR' installs
 t 'a program builds and runs with the shared library' links_shared
 t 'a program builds and runs with libssl_shim.a' links_ssl_shim
+t 'a program builds and runs with libdtls-coap.a' links_libcoap
 t 'a program builds and runs with the static library' links_static
 t 'Python imports what was installed' python_imports
 t 'pip installs the module from the source tree' pip_installs
