@@ -687,49 +687,6 @@ api_lossy_link_is_exact() {
  740 ms  reading 3 is stored'
 }
 
-demo=$(dirname "${BASH_SOURCE[0]}")/../examples/demo.sh
-
-demo_in_time() {
-	mkdir "$T/tmp"
-	TMPDIR=$T/tmp timeout 30 bash "$demo" >"$T/demo.out" 2>&1
-	equal "$(grep -cE '^   sensor-17 reading [0-9]+: temperature [0-9.]+( |$)' "$T/demo.out")" 10
-	contains "$T/demo.out" 'resent flight [1-6] after'
-	tail -n 1 "$T/demo.out" >"$T/last"
-	contains "$T/last" 'Everything that was announced has happened'
-	equal "$(find "$T/tmp" -mindepth 1)" ''
-}
-
-# demo_fails_with SENTENCE PROGRAM SCRIPT: with the script in place of the program.
-demo_fails_with() {
-	local sentence=$1 program=$2
-	mkdir "$T/bin" "$T/tmp"
-	ln -s "$BIN"/dtls-* "$T/bin"
-	rm "$T/bin/$program"
-	printf '#!/bin/bash\n%s\n' "$3" >"$T/bin/$program"
-	chmod +x "$T/bin/$program"
-	export REAL=$BIN BIN=$T/bin TMPDIR=$T/tmp
-	expect_status 1 timeout 60 bash "$demo"
-	contains "$T/cmd.out" "^The demo has FAILED: $sentence"
-	equal "$(find "$T/tmp" -mindepth 1)" ''
-}
-
-demo_cleans_up() {
-	[[ -e /proc/self/cmdline ]] || skip 'no /proc to see processes in'
-	mkdir "$T/tmp"
-	TMPDIR=$T/tmp start demo bash "$demo"
-	wait_for demo 'sent flight 1'
-	{ grep -lszF "$T/tmp" /proc/[0-9]*/cmdline || :; } | sed 's/[^0-9]//g' >"$T/parts" # others may end meanwhile
-	(($(wc -l <"$T/parts") >= 2)) || fail 'its programs were not found'
-	signal demo TERM
-	ends_with 143 demo
-	while read -r pid; do
-		[[ -e /proc/$pid/cmdline ]] || continue
-		# A zombie, which a container's init may never reap, has no command line.
-		equal "$(tr -d '\0' <"/proc/$pid/cmdline")" ''
-	done <"$T/parts"
-	equal "$(find "$T/tmp" -mindepth 1)" ''
-}
-
 t '--help and --version' help_and_version
 t '--help fits 80 columns' every_help_fits
 t '--help names every option' long_options_are_in_help
@@ -783,13 +740,4 @@ t '200 clients in parallel' two_hundred_clients
 t 'the API examples talk to each other' api_examples_talk
 t 'api-transport tells one story for one seed' api_transport_tells_one_story_a_seed
 t 'api-lossy-link loses and resends at exact times' api_lossy_link_is_exact
-t 'the demo does what it promises within 30 s, and leaves nothing' demo_in_time
-t 'the demo fails when nothing was lost' demo_fails_with 'the link lost nothing' \
-	dtls-relay 'exec "$REAL/dtls-relay" "${@:1:4}"'
-t 'the demo fails when a part of it does not start' demo_fails_with 'the relay does not start: gone' \
-	dtls-relay 'echo gone >&2'
-t 'the demo fails when the server reads nothing' demo_fails_with 'the server did not read what was measured' \
-	dtls-server 'exec "$REAL/dtls-server" "${@/--confirm/--echo}"'
-t 'the demo fails when the sensor fails' demo_fails_with 'the sensor could not send its readings' dtls-client 'exit 1'
-t 'the demo that is ended early leaves nothing behind' demo_cleans_up
 finish
