@@ -39,13 +39,26 @@ for program in "$@"; do
 		echo "| $name ended with status $status | | | | | | **no** |" >>"$BENCH_RESULTS"
 done
 
-{
-	machine
-	echo
-	echo '| what | ours | peer | its | ratio | goal | held |'
-	echo '|---|---|---|---|---|---|---|'
-	cat "$BENCH_RESULTS"
-} >"$results"
+# Peers of one figure of ours stand in one row.
+table() {
+	echo '| what | ours | beside | ratio | goal | held |'
+	echo '|---|---|---|---|---|---|'
+	awk -F ' *[|] *' '
+		function flush() { if (NR > 1) print "| " what " | " ours " | " peers " | " ratios " | " goal " | " held " |" }
+		function joined(old, new) { return old == "" || new == "" ? old new : old "<br>" new }
+		{ peer = $4 $5 == "" ? "" : $4 " " $5 }
+		$2 == what && $3 == ours {
+			peers = joined(peers, peer)
+			ratios = joined(ratios, $6)
+			goal = joined(goal, $7)
+			held = joined(held, $8)
+			next
+		}
+		{ flush(); what = $2; ours = $3; peers = peer; ratios = $6; goal = $7; held = $8 }
+		END { NR++; flush() }' "$BENCH_RESULTS"
+}
+
+{ machine && echo && table; } >"$results"
 
 echo "==== $SECONDS s in all; the table is $results"
 ((${#failed[@]} == 0)) || echo "not held, or failed: ${failed[*]}"

@@ -111,7 +111,7 @@ static double ratio_of(struct bench *ours, struct bench *theirs)
 
 static const char *named(const struct bench *b)
 {
-	return b->name != NULL ? b->name : "";
+	return b->name != NULL ? b->name : "the other";
 }
 
 /* ---- comparisons ---- */
@@ -122,7 +122,8 @@ int bench_ratio(const char *what, struct bench *ours, struct bench *theirs, doub
 	double ratio = ratio_of(ours, theirs);
 	bool holds = ratio <= bound;
 
-	printf("%-44s %9.3f x   (at most %.2f: %s)\n", what, ratio, bound, holds ? "holds" : "EXCEEDED");
+	printf("%-44s %9.3f x   of %s (at most %.2f: %s)\n", what, ratio, named(theirs), bound,
+	    holds ? "holds" : "EXCEEDED");
 	add_row("| %s | %s | %s | %s | %.3f | ≤ %.2f | %s |\n", what, times(ours, our_times), named(theirs),
 	    times(theirs, their_times), ratio, bound, holds ? "yes" : "**no**");
 	return holds ? 0 : 1;
@@ -133,7 +134,7 @@ void bench_compare(const char *what, struct bench *ours, struct bench *theirs)
 	char our_times[TEXT], their_times[TEXT];
 	double ratio = ratio_of(ours, theirs);
 
-	printf("%-44s %9.3f x\n", what, ratio);
+	printf("%-44s %9.3f x   of %s\n", what, ratio, named(theirs));
 	add_row("| %s | %s | %s | %s | %.3f | | |\n", what, times(ours, our_times), named(theirs),
 	    times(theirs, their_times), ratio);
 }
