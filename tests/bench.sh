@@ -23,22 +23,6 @@ machine() {
 		"mbed TLS $(version libmbedtls-dev), OpenSSL $(version libssl-dev), GnuTLS $(version libgnutls28-dev)."
 }
 
-failed=()
-for program in "$@"; do
-	name=$(basename "$program")
-	rows=$(wc -l <"$BENCH_RESULTS")
-	question=$(sed -n '1s|^/\* ||; 1s|?.*|?|; 1p' "tests/bench/bench_$name.c")
-	echo "==== $name: $question"
-	echo "| **$question** | | | | | | |" >>"$BENCH_RESULTS"
-	timeout -k 10 "$PATIENCE" "$program"
-	status=$?
-	((status == 0)) && continue
-	failed+=("$name")
-	# One that ends early has told nothing of what it was to show.
-	tail -n +$((rows + 1)) "$BENCH_RESULTS" | grep -qF '**no**' ||
-		echo "| $name ended with status $status | | | | | | **no** |" >>"$BENCH_RESULTS"
-done
-
 # Peers of one figure of ours stand in one row.
 table() {
 	echo '| what | ours | beside | ratio | goal | held |'
@@ -57,6 +41,22 @@ table() {
 		{ flush(); what = $2; ours = $3; peers = peer; ratios = $6; goal = $7; held = $8 }
 		END { NR++; flush() }' "$BENCH_RESULTS"
 }
+
+failed=()
+for program in "$@"; do
+	name=$(basename "$program")
+	rows=$(wc -l <"$BENCH_RESULTS")
+	question=$(sed -n '1s|^/\* ||; 1s|?.*|?|; 1p' "tests/bench/bench_$name.c" 2>/dev/null)
+	echo "==== $name: $question"
+	echo "| **$question** | | | | | | |" >>"$BENCH_RESULTS"
+	timeout -k 10 "$PATIENCE" "$program"
+	status=$?
+	((status == 0)) && continue
+	failed+=("$name")
+	# One that ends early has told nothing of what it was to show.
+	tail -n +$((rows + 1)) "$BENCH_RESULTS" | grep -qF '**no**' ||
+		echo "| $name ended with status $status | | | | | | **no** |" >>"$BENCH_RESULTS"
+done
 
 { machine && echo && table; } >"$results"
 
