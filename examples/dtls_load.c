@@ -28,7 +28,7 @@ enum {
 	OPTION_JSON,
 };
 
-enum { CLIENTS_MAX = 1000000, SOURCES_MAX = 65000, DURATION_MS = 10000, DESCRIPTORS_BESIDE = 32 };
+enum { CLIENTS_MAX = 1000000, SOURCES_MAX = 65000, SOURCES = 250, DURATION_MS = 10000, DESCRIPTORS_BESIDE = 32 };
 
 static const char help[] = "Usage: dtls-load HOST:PORT --psk=ID:HEX | --psk-file=FILE | --ca=FILE\n"
 			   "                 [OPTION]...\n"
@@ -38,8 +38,7 @@ static const char help[] = "Usage: dtls-load HOST:PORT --psk=ID:HEX | --psk-file
 			   "  -c, --clients=N        clients (default 100)\n"
 			   "  -p, --processes=N      to spread them over (default: one for each core)\n"
 			   "      --sources=N        they come from 127.0.0.1, 127.0.0.2, ... in turn, where\n"
-			   "                         the server is at such an address, too (default: one\n"
-			   "                         address for 10000 clients)\n"
+			   "                         the server is at such an address, too (default 250)\n"
 			   "      --rate=R           handshakes that begin each second (default: as many\n"
 			   "                         as --pending lets)\n"
 			   "      --pending=N        unfinished handshakes at a time (default 100; with\n"
@@ -279,7 +278,7 @@ static void choose_sources(struct load_options *o)
 	if (o->sources > 0 && !loopback)
 		cli_usage("--sources are addresses such as 127.0.0.1, from which nobody reaches %s", o->name);
 	if (o->sources == 0 && loopback)
-		o->sources = (o->clients + 9999) / 10000;
+		o->sources = SOURCES;
 }
 
 static void start(struct load *l, const char *server)

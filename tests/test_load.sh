@@ -260,6 +260,15 @@ server_ends() {
 }
 t 'sessions that the server ends' server_ends
 
+# Each of two takes the other's place, with a message unanswered.
+begins_anew() {
+	serve --max-peers 1
+	STATUS=1 load --clients 2 --churn 0 --echo 10 --patience 60000 --duration 3.5 --csv "$T/csv"
+	at_least 3 "$(whole messages_sent)"
+	at_least 2 "$(whole sessions_ended)"
+}
+t 'with --churn a client whose session was ended begins anew' begins_anew
+
 comes_back() {
 	serve
 	relay --loss 1
