@@ -89,6 +89,7 @@ static const char help[] = "Usage: dtls-load HOST:PORT --psk=ID:HEX | --psk-file
 struct load { /* the command line */
 	struct load_options o;
 	struct load_report report;
+	char *host; /* as the command line has it */
 	const char *csv, *json;
 	bool interval, patience; /* are given */
 };
@@ -284,11 +285,11 @@ static void choose_sources(struct load_options *o)
 static void start(struct load *l, const char *server)
 {
 	struct load_options *o = &l->o;
-	char *host = cli_host(server);
 
+	l->host = cli_host(server);
 	fill_in(o);
 	if (o->hostname == NULL && cli_dtls_by_certificate(&o->dtls))
-		o->hostname = host;
+		o->hostname = l->host;
 	cli_dtls_apply(&o->dtls, o->hostname);
 	o->server = cli_resolve("the server", server, false);
 	cli_address_text(&o->server, o->name);
@@ -320,5 +321,6 @@ int main(int argc, char **argv)
 		load_run_free(&l.report.run);
 	}
 	cli_dtls_free(&l.o.dtls);
+	free(l.host);
 	return cli_finish(status);
 }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 enum { EVENTS = 64, GRACE_MS = 1000 };
 
@@ -152,5 +151,7 @@ void load_work(const struct load_options *o, struct load_tally *tally, unsigned 
 		take_turns(&w);
 	} while (wait_and_serve(&w, first));
 	finish(&w, first, stop_fd);
-	_exit(EXIT_SUCCESS);
+	free(w.clients);
+	free(w.due.nodes);
+	exit(EXIT_SUCCESS);
 }
