@@ -146,7 +146,7 @@ certificates() {
 	sh "$here/pki.sh" "$T/pki"
 	start server "$BIN/dtls-server" -l 127.0.0.1:0 --echo --cert "$T/pki/server.pem" --key "$T/pki/server.key" --ca "$T/pki/ca.pem"
 	PORT=$(port server)
-	expect_status 0 "$LOAD" "localhost:$PORT" --clients 3 --ca "$T/pki/ca.pem" --cert "$T/pki/client.pem" --key "$T/pki/client.key"
+	expect_status 0 "$LOAD" "127.0.0.1:$PORT" --clients 3 --hostname localhost --ca "$T/pki/ca.pem" --cert "$T/pki/client.pem" --key "$T/pki/client.key"
 	equal "$(told 'handshakes  # done')" 3
 	expect_status 1 "$LOAD" "127.0.0.1:$PORT" --clients 3 --ca "$T/pki/ca.pem" --hostname other.example \
 		--cert "$T/pki/client.pem" --key "$T/pki/client.key"
