@@ -26,6 +26,14 @@ load() {
 	expect_status "${STATUS:-0}" timeout 100 "$LOAD" "127.0.0.1:$PORT" --psk "$KEY" --ciphers "$SUITE" "$@"
 }
 
+# For a server that cannot choose one: PORT.
+free_port() {
+	PORT=$(python3 -c 'import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
+}
+
 # told REGEX: prints the number that is in place of # in the table.
 told() {
 	local regex=${1/\#/([0-9.]+)}
@@ -203,6 +211,31 @@ strays() {
 	equal "$(told '^ +# others came')" 2
 }
 t 'what comes is not always the answer' strays
+
+# RFC 7252, 4.3: an empty confirmable message.
+coap_ping() {
+	serve
+	STATUS=1 load --clients 1 --coap-ping --duration 0.3 --patience 100 --interval 0
+	wait_for server '^sensor @\\x00\\x00\\x01$'
+	wait_for server '^sensor @\\x00\\x00\\x02$'
+}
+t '--coap-ping: an empty confirmable message, each with a number of its own' coap_ping
+
+# libcoap's server needs a package that the other tests do without.
+coap_server() {
+	command -v coap-server-openssl >/dev/null || skip 'no coap-server-openssl here'
+	free_port
+	start server coap-server-openssl -A 127.0.0.1 -p $((PORT - 1)) -k secretPSK -h hint
+	for _ in {1..100}; do
+		"$LOAD" "127.0.0.1:$PORT" --psk sensor:73656372657450534b --clients 1 >"$T/first" 2>&1 && break
+		sleep 0.05
+	done
+	expect_status 0 "$LOAD" "127.0.0.1:$PORT" --psk sensor:73656372657450534b --clients 5 --coap-ping --churn 0 --duration 0.5 \
+		--csv "$T/csv"
+	at_least 5 "$(whole messages_back)"
+	equal "$(whole messages_stray)" 0
+}
+t "libcoap's server" coap_server
 
 late() {
 	serve --echo
@@ -403,12 +436,10 @@ t 'results that cannot be written are a failure' full_disk
 
 gnutls_echo() {
 	echo "$KEY" >"$T/keys"
-	local port
-	port=$(python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-	start server gnutls-serv --udp --mtu 1400 -p "$port" --echo --pskpasswd "$T/keys" \
+	free_port
+	start server gnutls-serv --udp --mtu 1400 -p "$PORT" --echo --pskpasswd "$T/keys" \
 		--priority NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:+AES-128-CCM-8
 	wait_for server 'listening on IPv4|bind to IPv4|UDP server ready'
-	PORT=$port
 	load --clients 1 --echo 64 --interval 0 --duration 1 --csv "$T/csv"
 	at_least 10 "$(whole messages_back)"
 	equal "$(whole messages_back)" "$(whole messages_sent)"
@@ -418,14 +449,12 @@ gnutls_echo() {
 t 'gnutls-serv --echo' gnutls_echo
 
 openssl_server() {
-	local port
-	port=$(python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	free_port
 	mkfifo "$T/keyboard"
 	exec 9<>"$T/keyboard"
-	start server openssl s_server -dtls1_2 -accept "$port" -nocert -psk "${KEY#*:}" -cipher PSK-AES128-CCM8:@SECLEVEL=0 \
+	start server openssl s_server -dtls1_2 -accept "$PORT" -nocert -psk "${KEY#*:}" -cipher PSK-AES128-CCM8:@SECLEVEL=0 \
 		<"$T/keyboard" 9>&-
 	wait_for server '^ACCEPT$'
-	PORT=$port
 	load --clients 1 --churn 0 --duration 1
 	at_least 2 "$(told 'handshakes  # done, 0 failed, 0 unfinished')"
 }
