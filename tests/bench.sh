@@ -19,7 +19,7 @@ version() { # PACKAGE: of Debian's package, as it is installed
 machine() {
 	local cpu
 	cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
-	echo "$(nproc) x ${cpu:-$(uname -m)}, Linux $(uname -r), $(. /etc/os-release && echo "$PRETTY_NAME");" \
+	echo "$(nproc) x ${cpu:-$(uname -m)}, Linux $(uname -r | cut -d . -f 1,2), $(. /etc/os-release && echo "$PRETTY_NAME");" \
 		"mbed TLS $(version libmbedtls-dev), OpenSSL $(version libssl-dev), GnuTLS $(version libgnutls28-dev)."
 }
 
