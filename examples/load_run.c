@@ -119,7 +119,7 @@ static void watch(struct crew *crew, const sigset_t *signals, void (*each_second
 
 static void end(struct crew *crew, const sigset_t *signals)
 {
-	int64_t stop_ns = load_now_ns() + (int64_t)CLOSING_MS * 1000000;
+	int64_t stop_ns = load_now_ns() + ((int64_t)CLOSING_MS + crew->run->o->clients) * 1000000;
 
 	close(crew->stop_fd);
 	while (crew->alive > 0 && load_now_ns() < stop_ns)

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
-enum { EVENTS = 64, GRACE_MS = 1000 };
+enum { EVENTS = 64, GRACE_MS = 1000, CLOSE_AT_ONCE = 20 };
 
 void load_add(_Atomic uint64_t *number, int64_t change)
 {
@@ -120,6 +121,7 @@ static bool wait_and_serve(struct load_worker *w, unsigned first)
 /* A server that serves one peer at a time would wait for one that went away in its handshake. */
 static void finish(struct load_worker *w, unsigned first, int stop_fd)
 {
+	static const struct timespec pause = {.tv_nsec = 1000000};
 	int64_t stop_ms = w->now_ms + GRACE_MS;
 
 	w->stopping = true;
@@ -128,8 +130,11 @@ static void finish(struct load_worker *w, unsigned first, int stop_fd)
 		take_turns(w);
 		wait_and_serve(w, first);
 	}
-	for (unsigned i = 0; i < w->count; i++)
+	for (unsigned i = 0; i < w->count; i++) {
 		load_client_end(w, &w->clients[i]);
+		if (i % CLOSE_AT_ONCE == CLOSE_AT_ONCE - 1) /* the server's buffer has an end */
+			nanosleep(&pause, NULL);
+	}
 }
 
 void load_work(const struct load_options *o, struct load_tally *tally, unsigned first, int64_t started_ns, int stop_fd)
