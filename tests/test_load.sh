@@ -26,12 +26,12 @@ load() {
 	expect_status "${STATUS:-0}" timeout 100 "$LOAD" "127.0.0.1:$PORT" --psk "$KEY" --ciphers "$SUITE" "$@"
 }
 
-# For a server that cannot choose one: PORT.
+# For servers that cannot choose one: PORT is below those that the kernel chooses, and that the other tests do.
 free_port() {
-	PORT=$(python3 -c 'import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])')
+	PORT=$((10000 + $$ % 900 * 10))
+	while grep -qi ":$(printf %04X "$PORT") " /proc/net/{udp,udp6} 2>/dev/null; do
+		PORT=$((PORT + 1))
+	done
 }
 
 # told REGEX: prints the number that is in place of # in the table.
@@ -225,7 +225,8 @@ t '--coap-ping: an empty confirmable message, each with a number of its own' coa
 coap_server() {
 	command -v coap-server-openssl >/dev/null || skip 'no coap-server-openssl here'
 	free_port
-	start server coap-server-openssl -A 127.0.0.1 -p $((PORT - 1)) -k secretPSK -h hint
+	start server coap-server-openssl -A 127.0.0.1 -p "$PORT" -k secretPSK -h hint
+	PORT=$((PORT + 1)) # of DTLS
 	for _ in {1..100}; do
 		"$LOAD" "127.0.0.1:$PORT" --psk sensor:73656372657450534b --clients 1 >"$T/first" 2>&1 && break
 		sleep 0.05
@@ -293,6 +294,21 @@ server_ends() {
 }
 t 'sessions that the server ends' server_ends
 
+server_goes_away() {
+	serve
+	start load "$LOAD" "127.0.0.1:$PORT" --psk "$KEY" --ciphers "$SUITE" --clients 5 --processes 2 --churn 60 --duration 4
+	local deadline=$((SECONDS + 10))
+	until (($(grep -c ' connected' "$T/server.err") == 5)); do
+		((SECONDS < deadline)) || fail 'no clients came'
+		sleep 0.02
+	done
+	stop server
+	ends_with 1 load ' handshakes failed, 5 sessions ended: cannot reach .*; and other reasons$'
+	equal "$(grep -c '^ *[0-9]*  127.0.0.1:[0-9]* closed the session$' "$T/load.out")" 1
+	grep -A 1 'cannot reach .*: Connection refused' "$T/load.out" | tail -n 1 | grep -qE '^ +5  .* closed the session$'
+}
+t 'a server that goes away: each reason, the most frequent first' server_goes_away
+
 # Each of two takes the other's place, with a message unanswered.
 begins_anew() {
 	serve --max-peers 1
@@ -332,13 +348,13 @@ endless() {
 }
 
 children() { # NAME
-	pgrep -P "$(<"$T/$1.pid")"
+	grep -lsE "^[0-9]+ \(.*\) . $(<"$T/$1.pid") " /proc/[0-9]*/stat | sed 's|/proc/||; s|/stat||'
 }
 
 gone() { # PID...
 	local pid deadline=$((SECONDS + 10))
 	for pid in "$@"; do
-		while [[ -e /proc/$pid ]]; do
+		while grep -qs '^State:[[:space:]]*[^Z]' "/proc/$pid/status"; do # a zombie waits for its new parent
 			((SECONDS < deadline)) || fail "process $pid is left"
 			sleep 0.02
 		done
@@ -362,7 +378,7 @@ nothing_done() {
 	relay --loss 1
 	start load env --default-signal=INT "$LOAD" "127.0.0.1:$PORT" --psk "$KEY" --clients 2
 	local deadline=$((SECONDS + 10))
-	until children load >"$T/children"; do
+	until [[ -n $(children load) ]]; do
 		((SECONDS < deadline)) || fail 'no processes were started'
 		sleep 0.02
 	done
@@ -449,12 +465,12 @@ gnutls_echo() {
 t 'gnutls-serv --echo' gnutls_echo
 
 openssl_server() {
-	free_port
 	mkfifo "$T/keyboard"
 	exec 9<>"$T/keyboard"
-	start server openssl s_server -dtls1_2 -accept "$PORT" -nocert -psk "${KEY#*:}" -cipher PSK-AES128-CCM8:@SECLEVEL=0 \
+	start server openssl s_server -dtls1_2 -accept 127.0.0.1:0 -nocert -psk "${KEY#*:}" -cipher PSK-AES128-CCM8:@SECLEVEL=0 \
 		<"$T/keyboard" 9>&-
-	wait_for server '^ACCEPT$'
+	wait_for server '^ACCEPT 127.0.0.1:[0-9]+$'
+	PORT=$(sed -n 's/^ACCEPT 127.0.0.1://p' "$T/server.out")
 	load --clients 1 --churn 0 --duration 1
 	at_least 2 "$(told 'handshakes  # done, 0 failed, 0 unfinished')"
 }
