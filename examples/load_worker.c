@@ -31,7 +31,7 @@ void load_worker_queue(struct load_worker *w, struct load_client *c)
 /* ---- beginning ---- */
 
 /* When the next handshake may begin; the processes take turns. */
-static int64_t next_begin_ms(const struct load_worker *w, unsigned first)
+static int64_t next_begin_ms(const struct load_worker *w)
 {
 	double before;
 
@@ -39,13 +39,13 @@ static int64_t next_begin_ms(const struct load_worker *w, unsigned first)
 		return INT64_MAX;
 	if (w->o->rate == 0)
 		return w->now_ms;
-	before = ((double)w->tally->begun * w->o->processes + first) / w->o->rate;
+	before = ((double)w->tally->begun * w->o->processes + w->first) / w->o->rate;
 	return (w->started_ns + (int64_t)(before * 1e9)) / 1000000;
 }
 
-static void begin_clients(struct load_worker *w, unsigned first)
+static void begin_clients(struct load_worker *w)
 {
-	while (next_begin_ms(w, first) <= w->now_ms) {
+	while (next_begin_ms(w) <= w->now_ms) {
 		struct load_client *c = STAILQ_FIRST(&w->queued);
 
 		STAILQ_REMOVE_HEAD(&w->queued, next);
@@ -53,11 +53,11 @@ static void begin_clients(struct load_worker *w, unsigned first)
 	}
 }
 
-static void make_clients(struct load_worker *w, unsigned first)
+static void make_clients(struct load_worker *w)
 {
 	const struct load_options *o = w->o;
 
-	w->count = (o->clients - first + o->processes - 1) / o->processes;
+	w->count = (o->clients - w->first + o->processes - 1) / o->processes;
 	w->clients = calloc(w->count, sizeof(*w->clients));
 	if (w->clients == NULL)
 		cli_fail("out of memory");
@@ -65,7 +65,7 @@ static void make_clients(struct load_worker *w, unsigned first)
 	for (unsigned i = 0; i < w->count; i++) {
 		struct load_client *c = &w->clients[i];
 
-		c->number = first + i * o->processes;
+		c->number = w->first + i * o->processes;
 		c->due.at_ms = INT64_MAX;
 		if (!heap_add(&w->due, &c->due))
 			cli_fail("out of memory");
@@ -75,9 +75,9 @@ static void make_clients(struct load_worker *w, unsigned first)
 
 /* ---- the loop ---- */
 
-static int wait_ms(const struct load_worker *w, unsigned first)
+static int wait_ms(const struct load_worker *w)
 {
-	int64_t at_ms = next_begin_ms(w, first), due_ms = heap_first_ms(&w->due), left;
+	int64_t at_ms = next_begin_ms(w), due_ms = heap_first_ms(&w->due), left;
 
 	at_ms = due_ms < at_ms ? due_ms : at_ms;
 	left = at_ms == INT64_MAX ? GRACE_MS : at_ms - w->now_ms;
@@ -97,10 +97,10 @@ static void take_turns(struct load_worker *w)
 }
 
 /* False: the parent wants no more. */
-static bool wait_and_serve(struct load_worker *w, unsigned first)
+static bool wait_and_serve(struct load_worker *w)
 {
 	struct epoll_event events[EVENTS];
-	int count = epoll_wait(w->epoll, events, EVENTS, wait_ms(w, first));
+	int count = epoll_wait(w->epoll, events, EVENTS, wait_ms(w));
 
 	if (count < 0 && errno != EINTR)
 		cli_fail("cannot wait for the sockets: %s", strerror(errno));
@@ -119,7 +119,7 @@ static bool wait_and_serve(struct load_worker *w, unsigned first)
 }
 
 /* A server that serves one peer at a time would wait for one that went away in its handshake. */
-static void finish(struct load_worker *w, unsigned first, int stop_fd)
+static void finish(struct load_worker *w, int stop_fd)
 {
 	static const struct timespec pause = {.tv_nsec = 1000000};
 	int64_t stop_ms = w->now_ms + GRACE_MS;
@@ -128,7 +128,7 @@ static void finish(struct load_worker *w, unsigned first, int stop_fd)
 	epoll_ctl(w->epoll, EPOLL_CTL_DEL, stop_fd, NULL);
 	while ((w->tally->pending > 0 || w->asked > 0) && w->now_ms < stop_ms) {
 		take_turns(w);
-		wait_and_serve(w, first);
+		wait_and_serve(w);
 	}
 	for (unsigned i = 0; i < w->count; i++) {
 		load_client_end(w, &w->clients[i]);
@@ -144,18 +144,19 @@ void load_work(const struct load_options *o, struct load_tally *tally, unsigned 
 
 	w.o = o;
 	w.tally = tally;
+	w.first = first;
 	w.started_ns = started_ns;
 	w.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w.epoll < 0 || epoll_ctl(w.epoll, EPOLL_CTL_ADD, stop_fd, &event) != 0)
 		cli_fail("cannot wait for sockets: %s", strerror(errno));
 	w.pending_max = (o->pending + o->processes - 1 - first) / o->processes;
-	make_clients(&w, first);
+	make_clients(&w);
 	see_now(&w);
 	do {
-		begin_clients(&w, first);
+		begin_clients(&w);
 		take_turns(&w);
-	} while (wait_and_serve(&w, first));
-	finish(&w, first, stop_fd);
+	} while (wait_and_serve(&w));
+	finish(&w, stop_fd);
 	free(w.clients);
 	free(w.due.nodes);
 	exit(EXIT_SUCCESS);

@@ -32,6 +32,7 @@ struct load_client {
 struct load_worker {
 	const struct load_options *o;
 	struct load_tally *tally;
+	unsigned first; /* client's number; this process has every o->processes-th from there on */
 	int64_t started_ns, now_ms;
 	int epoll;
 	unsigned pending_max;

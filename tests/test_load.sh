@@ -140,6 +140,17 @@ pending() {
 }
 t '--pending: no more handshakes are unfinished at a time' pending
 
+# No handshake is done within this second.
+pending_by_default() {
+	serve
+	relay --delay 1000
+	STATUS=1 load --clients 120 --duration 1.1 --csv "$T/csv"
+	equal "$(whole handshakes_begun)" 100
+	STATUS=1 load --clients 120 --rate 1000 --duration 1.1 --csv "$T/csv"
+	equal "$(whole handshakes_begun)" 120
+}
+t 'a hundred handshakes at a time, with --rate all of them' pending_by_default
+
 sources() {
 	serve
 	load --clients 6 --sources 3 --processes 2
