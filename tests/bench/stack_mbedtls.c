@@ -101,17 +101,23 @@ static int recv_on_socket(void *fd, unsigned char *buf, size_t len)
 }
 
 /* The server's socket is connected, too, as that of mbed TLS's own programs. */
-static void *open_sockets(enum stack_suite suite, struct plain_queue *in, struct plain_queue *out)
+static void connect_server(struct stack_wire *wire)
 {
-	struct server *server = open_server(suite, in, out);
 	struct sockaddr_in client;
 	socklen_t len = sizeof(client);
 
+	stack_must(getsockname(wire->client_fd, (struct sockaddr *)&client, &len) == 0 &&
+		       connect(wire->server_fd, (struct sockaddr *)&client, len) == 0,
+	    "to connect a socket");
+}
+
+static void *open_sockets(enum stack_suite suite, struct plain_queue *in, struct plain_queue *out)
+{
+	struct server *server = open_server(suite, in, out);
+
 	server->has_wire = true;
 	stack_wire_open(&server->wire, in, out);
-	stack_must(getsockname(server->wire.client_fd, (struct sockaddr *)&client, &len) == 0 &&
-		       connect(server->wire.server_fd, (struct sockaddr *)&client, len) == 0,
-	    "to connect a socket");
+	connect_server(&server->wire);
 	mbedtls_ssl_set_bio(&server->side.ssl, &server->wire.server_fd, send_on_socket, recv_on_socket, NULL);
 	return server;
 }
@@ -152,7 +158,12 @@ static void echo(void *server, int count)
 
 static void end(void *server)
 {
-	(void)server;
+	struct server *s = server;
+
+	if (!s->has_wire)
+		return;
+	stack_wire_renew(&s->wire);
+	connect_server(&s->wire);
 }
 
 static void deliver(void *server)

@@ -145,8 +145,9 @@ static void end(void *server)
 	dtls_peer_close(o->peer);
 	o->peer = NULL;
 	dtls_endpoint_flush(o->ep);
-	if (o->has_wire) /* its close_notify is not for the next client */
-		stack_wire_collect(&o->wire);
+	o->client.sin_addr.s_addr = htonl(ntohl(o->client.sin_addr.s_addr) + 1);
+	if (o->has_wire)
+		stack_wire_renew(&o->wire);
 }
 
 static void deliver(void *server)

@@ -39,10 +39,13 @@ void *stack_memory(size_t size);
 struct stack_wire { /* two sockets of the loopback device between the queues and a server */
 	struct plain_queue *in, *out;
 	int server_fd, client_fd; /* the client's is connected */
+	unsigned clients;
 };
 
 void stack_wire_open(struct stack_wire *wire, struct plain_queue *in, struct plain_queue *out);
 void stack_wire_close(struct stack_wire *wire);
+/* Another client, from another address: an endpoint grants each only so many handshakes. */
+void stack_wire_renew(struct stack_wire *wire);
 void stack_wire_deliver(struct stack_wire *wire); /* in -> the server's socket */
 void stack_wire_collect(struct stack_wire *wire); /* the client's socket -> out */
 
