@@ -7,7 +7,7 @@ BUILD=${BUILD:-build}
 CC=${CC:-cc}
 shopt -s nullglob
 sources=(dtls/*.c dtls/coap/*.c ssl_shim/*.c ssl_shim/python/*.c examples/*.c tests/*.c tests/bench/*.c)
-headers=(dtls/*.h dtls/coap/*.h ssl_shim/*.h ssl_shim/python/*.h examples/*.h tests/*.h)
+headers=(dtls/*.h dtls/coap/*.h ssl_shim/*.h ssl_shim/python/*.h examples/*.h tests/*.h tests/bench/*.h)
 scripts=(.ci/run examples/*.sh tests/*.sh)
 status=0
 

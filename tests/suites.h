@@ -86,6 +86,7 @@
 	X(lab_messages) \
 	X(lab_flights) \
 	X(lab_wire) \
+	X(load_histogram) \
 	X(ssl_shim) \
 	X(ssl_server) \
 	X(ssl_server_threads) \

@@ -117,5 +117,5 @@ int main(void)
 	plain_free(&server);
 	dtls_context_free(client_ctx);
 	dtls_context_free(server_ctx);
-	return bench_ratio("ours / mbed TLS alone", &ours, &plain, 1.00);
+	return bench_ratio("ECDHE-PSK-CHACHA20-POLY1305, both sides", &ours, &plain, 1.00);
 }
