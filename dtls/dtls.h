@@ -302,9 +302,17 @@ struct dtls_limits { /* 0 means the default */
 	int64_t handshake_ms; /* an unfinished handshake ends by then, whatever the peer sends; default: the sum of
 	                          * the fixed retransmission schedule, 123 s */
 	int64_t idle_ms; /* a peer silent this long is closed; 0: none is */
+	/* What one source may have answered, sustained and at once: an IPv4 address, or the /64 of an IPv6 one, with
+	 * everybody behind it. Beyond that a hello is dropped, counted, and nothing is kept; its client sends it again. The
+	 * defaults let 2000 sensors behind one address come back within the same second; a proxy that hides more wants
+	 * more, UINT_MAX is no limit. An address is easily spoofed in a hello without a cookie, in a handshake it is proven: the
+	 * two are counted apart. */
+	unsigned hellos_per_s, hellos_at_once; /* without a valid cookie: 2000; ten times as many */
+	unsigned handshakes_per_s, handshakes_at_once; /* begun: 200; ten times as many */
 };
 /* Borrows fd, a bound UDP socket, IPv4 or IPv6, which it reads without blocking. NULL: dtls_context_error(). On a
- * socket bound to a wildcard, replies leave from the address that the peer wrote to. limits may be NULL. */
+ * socket bound to a wildcard, replies leave from the address that the peer wrote to. limits may be NULL. Give the socket a
+ * large SO_RCVBUF: where a burst or a flood overflows it, the kernel drops the datagrams of peers as well. */
 struct dtls_endpoint *dtls_endpoint_new(struct dtls_context *, int fd, const struct dtls_limits *limits);
 /* The same over the caller's own datagrams. recv stores one datagram and its sender (*from_len: room, then length) and
  * returns its length or DTLS_WANT_READ; send returns len, DTLS_WANT_WRITE, or DTLS_FAIL when this datagram is lost.
@@ -400,8 +408,31 @@ struct dtls_stats {
 	uint64_t forgeries; /* records that did not authenticate */
 	uint64_t closed_by_peer, closed_idle, closed_replaced, closed_evicted, closed_revoked, closed_error;
 	uint64_t peers, handshakes; /* gauges: established now, unfinished now */
+	uint64_t drop_source_hellos; /* beyond hellos_per_s of their source */
+	uint64_t drop_source_handshakes; /* with a valid cookie, beyond handshakes_per_s of their source */
+	uint64_t drop_inbox; /* that dtls_endpoint_deliver() had no room for */
 };
 int dtls_endpoint_stats(const struct dtls_endpoint *, struct dtls_stats *);
+/* Adds the counters and gauges of more to those of sum, of which both know. */
+void dtls_stats_add(struct dtls_stats *sum, const struct dtls_stats *more);
+
+/* More than one core: an endpoint for each thread, all made from one context, which shares its cookie secrets, keys and
+ * settings, each on a socket of its own. The sockets are bound to the same address with SO_REUSEPORT, all of them before the
+ * first endpoint takes a datagram, and none is closed before the last one has taken its last: then Linux gives all
+ * datagrams of one address and port to the same socket, and peers stay where they are. limits are each endpoint's own.
+ * examples/server_threads.c does all of this.
+ *
+ * Where a datagram does reach another thread than the one that has its peer, as after the address of a peer changed, it can
+ * be handed over: */
+/* The owner: from now on this endpoint takes datagrams that other threads deliver; poll the descriptor that is returned for
+ * POLLIN beside the socket, and call recv. DTLS_FAIL: dtls_endpoint_error(). The endpoint closes it. */
+int dtls_endpoint_inbox(struct dtls_endpoint *);
+/* Any thread, while the endpoint lives: a datagram for it, as recv would have taken it from the socket. local is the
+ * address that it came to where the sockets are bound to a wildcard; otherwise it may be NULL. Copies all. DTLS_OK;
+ * DTLS_WANT_WRITE when the inbox, of 64 KB, is full, and the datagram is lost as any can be; DTLS_TOO_BIG for what is no record;
+ * DTLS_FAIL without an inbox, or for other addresses than IPv4 and IPv6; there is no sentence. */
+int dtls_endpoint_deliver(struct dtls_endpoint *, const struct sockaddr *from, socklen_t from_len,
+    const struct sockaddr *local, socklen_t local_len, const void *datagram, size_t len);
 
 #ifdef __cplusplus
 }

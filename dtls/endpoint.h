@@ -5,10 +5,12 @@
 
 #include "gate.h"
 #include "handshakes.h"
+#include "inbox.h"
 #include "outbox.h"
 #include "peertable.h"
 #include "schedule.h"
 #include "socket.h"
+#include "sources.h"
 
 struct dtls_endpoint {
 	struct dtls_context *ctx;
@@ -18,11 +20,14 @@ struct dtls_endpoint {
 	bool over_socket;
 	struct sock socket;
 	struct dtls_datagrams datagrams;
+	struct inbox *inbox; /* NULL until somebody asks for it */
+	bool inbox_first; /* of the two, it has the next turn */
 	struct outbox outbox;
 
 	struct peertable table;
 	struct schedule schedule;
 	struct handshakes handshakes;
+	struct sources hello_sources, handshake_sources; /* apart: who is not proven must not crowd out who is */
 	struct peer_list open; /* the longest silent first */
 	uint64_t open_count, generations;
 

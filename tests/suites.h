@@ -24,6 +24,7 @@
 	X(timer) \
 	X(schedule) \
 	X(peertable) \
+	X(sources) \
 	X(error) \
 	X(session) \
 	X(handshake) \
@@ -42,6 +43,8 @@
 	X(socket) \
 	X(icmp) \
 	X(socket_endpoint) \
+	X(inbox) \
+	X(endpoint_threads) \
 	X(thousands) \
 	X(inject) \
 	X(masks) \
