@@ -46,11 +46,12 @@ static void mac_add_vector(struct mac *m, struct bytes v)
 	mac_add(m, v.at, v.len);
 }
 
-/* The cookie's MAC, for what stands before it. */
+/* The cookie's MAC, for what stands before it. RFC 6347, 4.2.1 would have the session id in it: mbed TLS 2.28 clients with
+ * a ticket draw another one for the hello that brings the cookie back, and would ask for cookies for ever. */
 static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct hello *h, uint8_t cookie[COOKIE_LEN])
 {
 	static const uint8_t zeros[BLOCK];
-	size_t total = MAC + 8 + id.len + 2 + HELLO_RANDOM + h->session_id.len + h->suites.len + h->compression.len;
+	size_t total = MAC + 6 + id.len + 2 + HELLO_RANDOM + h->suites.len + h->compression.len;
 	uint8_t prefix[4] = {(uint8_t)(total >> 24), (uint8_t)(total >> 16), (uint8_t)(total >> 8), (uint8_t)total};
 	struct mac m = {.key = key};
 
@@ -59,7 +60,6 @@ static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct he
 	mac_add_vector(&m, id);
 	mac_add(&m, h->version, 2);
 	mac_add(&m, h->random, HELLO_RANDOM);
-	mac_add_vector(&m, h->session_id);
 	mac_add_vector(&m, h->suites);
 	mac_add_vector(&m, h->compression);
 	if (m.used % BLOCK != 0)
