@@ -32,6 +32,7 @@
 	X(growth) \
 	X(handshakes) \
 	X(loss) \
+	X(resume) \
 	X(drops) \
 	X(order) \
 	X(endpoint) \
