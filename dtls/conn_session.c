@@ -20,9 +20,9 @@ enum { HEADER_MAX = MAGIC_LEN + PARTS + 32 + 4 + 1 + HOSTNAME_MAX + DTLS_PSK_IDE
 enum { HELLO_DATAGRAM = 508, HELLO_FIXED = 200, HELLO_NAMES = 32 };
 
 /* Not final: the connection goes on without a session. */
-static int refuse(struct dtls_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void refuse(struct dtls_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static int refuse(struct dtls_conn *c, const char *format, ...)
+static void refuse(struct dtls_conn *c, const char *format, ...)
 {
 	va_list args;
 
@@ -31,7 +31,6 @@ static int refuse(struct dtls_conn *c, const char *format, ...)
 		vsnprintf(c->error, sizeof(c->error), format, args);
 		va_end(args);
 	}
-	return DTLS_FAIL;
 }
 
 static struct bytes text(const char *s)
@@ -134,9 +133,9 @@ int dtls_conn_session_save(struct dtls_conn *c, void *buf, size_t size, size_t *
 
 	*len = 0;
 	if (conn_is_server(c))
-		return refuse(c, "a server's sessions are saved by its clients");
+		return refuse(c, "a server's sessions are saved by its clients"), DTLS_FAIL;
 	if (a == NULL || a->state != ASSOCIATION_OPEN || a->ssl.MBED_FIELD(session) == NULL)
-		return refuse(c, "there is no session to save: it is there from the handshake to the end");
+		return refuse(c, "there is no session to save: it is there from the handshake to the end"), DTLS_FAIL;
 	/* A copy for the moment, that owns nothing: a server may have refused the ticket and given no other, and that
 	 * one belongs to another master secret. */
 	session = *a->ssl.MBED_FIELD(session);
@@ -148,11 +147,13 @@ int dtls_conn_session_save(struct dtls_conn *c, void *buf, size_t size, size_t *
 	n = why == NULL ? pack(a, &session, out, size) : 0;
 	mbedtls_platform_zeroize(&session, sizeof(session));
 	if (why != NULL || n == 0)
-		return refuse(c, "%s", why != NULL ? why : "the session cannot be saved");
+		return refuse(c, "%s", why != NULL ? why : "the session cannot be saved"), DTLS_FAIL;
 	*len = n + RESUMABLE_DIGEST;
 	if (*len > size)
 		return DTLS_TOO_BIG;
-	return resumable_digest((struct bytes){out, n}, out + n) == 0 ? DTLS_OK : refuse(c, "out of memory");
+	if (resumable_digest((struct bytes){out, n}, out + n) == 0)
+		return DTLS_OK;
+	return refuse(c, "out of memory"), DTLS_FAIL;
 }
 
 /* ---- load ---- */
@@ -186,29 +187,32 @@ static bool take_parts(struct bytes from, struct parts *p)
 	return true;
 }
 
-/* DTLS_OK, or refused. */
-static int read_parts(struct dtls_conn *c, struct bytes from, struct parts *p)
+/* True, or refused. */
+static bool read_parts(struct dtls_conn *c, struct bytes from, struct parts *p)
 {
 	uint8_t digest[RESUMABLE_DIGEST];
 	char name[HOSTNAME_MAX + ERROR_BYTES_ROOM];
 
 	if (from.len < MAGIC_LEN + RESUMABLE_DIGEST || memcmp(from.at, MAGIC, MAGIC_LEN) != 0)
-		return refuse(c, "these bytes are no saved session");
+		return refuse(c, "these bytes are no saved session"), false;
 	from.len -= RESUMABLE_DIGEST;
 	if (resumable_digest(from, digest) != 0 || memcmp(digest, from.at + from.len, sizeof(digest)) != 0)
-		return refuse(c, "the saved session is damaged, or not all of it is there");
+		return refuse(c, "the saved session is damaged, or not all of it is there"), false;
 	if (!take_parts((struct bytes){from.at + MAGIC_LEN, from.len - MAGIC_LEN}, p))
-		return refuse(c, "the saved session is damaged");
+		return refuse(c, "the saved session is damaged"), false;
 	if (!same(p->version, text(dtls_mbedtls_version())))
 		return refuse(c, "the session was saved with mbed TLS %.*s, and this is %s", (int)p->version.len,
-		    (const char *)p->version.at, dtls_mbedtls_version());
+			   (const char *)p->version.at, dtls_mbedtls_version()),
+		       false;
 	if (!same(p->protocol, text(protocol_of(c->a))))
 		return refuse(c, "the session was saved from a %.*s connection, and this is a %s one",
-		    (int)p->protocol.len, (const char *)p->protocol.at, protocol_of(c->a));
+			   (int)p->protocol.len, (const char *)p->protocol.at, protocol_of(c->a)),
+		       false;
 	if (!same(p->name, text(c->a->hostname)))
 		return refuse(c, "the session was made with the server \"%s\", and \"%s\" is the name asked for here",
-		    error_bytes(p->name.at, p->name.len, name, sizeof(name)), c->a->hostname);
-	return DTLS_OK;
+			   error_bytes(p->name.at, p->name.len, name, sizeof(name)), c->a->hostname),
+		       false;
+	return true;
 }
 
 static bool is_enabled(const struct options *opt, int cipher)
@@ -220,7 +224,7 @@ static bool is_enabled(const struct options *opt, int cipher)
 	return *id != 0;
 }
 
-static int judge_identity(struct dtls_conn *c, const struct parts *p, const mbedtls_ssl_session *session)
+static bool judge_identity(struct dtls_conn *c, const struct parts *p, const mbedtls_ssl_session *session)
 {
 	const struct association *a = c->a;
 	struct bytes ours = {a->identity, a->identity_len};
@@ -228,30 +232,33 @@ static int judge_identity(struct dtls_conn *c, const struct parts *p, const mbed
 
 	if (p->identity.len > 0 && !same(p->identity, ours))
 		return refuse(
-		    c, "the session was made with another pre-shared key: its identity is not the one set here");
+			   c, "the session was made with another pre-shared key: its identity is not the one set here"),
+		       false;
 	if (mark_key(a, p->identity, session, mark) != 0 || !same((struct bytes){mark, sizeof(mark)}, p->mark))
-		return refuse(c, "the session was made with another pre-shared key for the same identity");
-	return DTLS_OK;
+		return refuse(c, "the session was made with another pre-shared key for the same identity"), false;
+	return true;
 }
 
 /* A session that rests on no pre-shared key rests on the server's certificate, under CERT_NONE on nothing. */
-static int judge_certificate(struct dtls_conn *c, const struct parts *p, const mbedtls_ssl_session *session)
+static bool judge_certificate(struct dtls_conn *c, const struct parts *p, const mbedtls_ssl_session *session)
 {
 	mbedtls_x509_crt *chain = session->MBED_FIELD(peer_cert);
 	char why[ERROR_MAX] = "";
 
 	if (p->identity.len > 0 || c->settings->opt.verify_mode == CERT_NONE)
-		return DTLS_OK;
+		return true;
 	if (p->mode.at[0] == CERT_NONE || chain == NULL)
-		return refuse(
-		    c, "the session was made without verifying the server's certificate, which is asked for here");
+		return refuse(c,
+			   "the session was made without verifying the server's certificate, which is asked for here"),
+		       false;
 	if (verify_again(c->a, chain, why, sizeof(why)))
-		return DTLS_OK;
+		return true;
 	return refuse(c, "the session was made with a certificate that is not accepted any more: %.300s",
-	    why[0] != '\0' ? why : "it did not verify");
+		   why[0] != '\0' ? why : "it did not verify"),
+	       false;
 }
 
-static int judge_size(struct dtls_conn *c, const mbedtls_ssl_session *session)
+static bool judge_size(struct dtls_conn *c, const mbedtls_ssl_session *session)
 {
 	const struct options *opt = &c->settings->opt;
 	size_t mtu = opt->mtu < HELLO_DATAGRAM ? opt->mtu : HELLO_DATAGRAM;
@@ -263,63 +270,63 @@ static int judge_size(struct dtls_conn *c, const mbedtls_ssl_session *session)
 	for (size_t i = 0; i < opt->alpn_count; i++, alpn += strlen(alpn) + 1)
 		hello += 1 + strlen(alpn);
 	if (conn_is_stream(c) || session->MBED_FIELD(ticket_len) == 0 || hello <= mtu)
-		return DTLS_OK;
+		return true;
 	return refuse(c,
-	    "the session's ticket has %zu bytes: with it the ClientHello would not surely fit one datagram of %zu "
-	    "bytes, "
-	    "and servers refuse fragments",
-	    session->MBED_FIELD(ticket_len), mtu);
+		   "the session's ticket has %zu bytes: with it the ClientHello would not surely fit one datagram of "
+		   "%zu "
+		   "bytes, "
+		   "and servers refuse fragments",
+		   session->MBED_FIELD(ticket_len), mtu),
+	       false;
 }
 
-static int judge_session(struct dtls_conn *c, const struct parts *p, const mbedtls_ssl_session *session)
+static bool judge_session(struct dtls_conn *c, const struct parts *p, const mbedtls_ssl_session *session)
 {
-	int cipher = session->MBED_FIELD(ciphersuite), status;
+	int cipher = session->MBED_FIELD(ciphersuite);
 
 	if (!is_enabled(&c->settings->opt, cipher))
 		return refuse(c, "the session was made with the cipher suite %s, which is not enabled here",
-		    mbedtls_ssl_get_ciphersuite_name(cipher));
-	status = judge_identity(c, p, session);
-	if (status == DTLS_OK)
-		status = judge_certificate(c, p, session);
-	return status == DTLS_OK ? judge_size(c, session) : status;
+			   mbedtls_ssl_get_ciphersuite_name(cipher)),
+		       false;
+	return judge_identity(c, p, session) && judge_certificate(c, p, session) && judge_size(c, session);
 }
 
-static int offer(struct dtls_conn *c, const struct parts *p)
+static bool offer(struct dtls_conn *c, const struct parts *p)
 {
 	mbedtls_ssl_session session;
 	char name[ERROR_NAME_MAX];
-	int code, status;
+	bool offered = false;
+	int code;
 
 	mbedtls_ssl_session_init(&session);
 	code = mbedtls_ssl_session_load(&session, p->session.at, p->session.len);
 	if (code == 0 && session.MBED_FIELD(peer_cert) != NULL)
 		code = resumable_load_chain(p->chain, session.MBED_FIELD(peer_cert));
 	if (code != 0) {
-		mbedtls_ssl_session_free(&session);
-		return refuse(c, "the saved session cannot be read (%s)", error_name(code, name));
+		refuse(c, "the saved session cannot be read (%s)", error_name(code, name));
+	} else if (judge_session(c, p, &session)) {
+		offered = resume_offer(c->a, &session);
+		if (!offered)
+			refuse(c, "the session cannot be offered: out of memory");
 	}
-	status = judge_session(c, p, &session);
-	if (status == DTLS_OK && (code = resume_offer(c->a, &session)) != 0)
-		status = refuse(c, "the session cannot be offered (%s)", error_name(code, name));
 	mbedtls_ssl_session_free(&session);
-	return status;
+	return offered;
 }
 
 int dtls_conn_session_load(struct dtls_conn *c, const void *buf, size_t len)
 {
 	struct parts parts = {.session.len = 0};
-	int status;
 
 	if (conn_is_server(c))
-		return refuse(c, "a server loads no sessions: its clients bring them");
+		return refuse(c, "a server loads no sessions: its clients bring them"), DTLS_FAIL;
 	if (c->a->began)
-		return refuse(c, "a session must be loaded before the handshake begins");
+		return refuse(c, "a session must be loaded before the handshake begins"), DTLS_FAIL;
 	if (c->a->resumption != NULL)
-		return refuse(c, "a session was loaded already");
+		return refuse(c, "a session was loaded already"), DTLS_FAIL;
 	if (c->a->needs_hostname)
-		return refuse(c, "CERT_REQUIRED needs the server's hostname: call dtls_conn_set_hostname() first");
-	status = read_parts(c, (struct bytes){buf, len}, &parts);
-	return status == DTLS_OK ? offer(c, &parts) : status;
+		return refuse(c, "CERT_REQUIRED needs the server's hostname: call dtls_conn_set_hostname() first"),
+		       DTLS_FAIL;
+	return read_parts(c, (struct bytes){buf, len}, &parts) && offer(c, &parts) ? DTLS_OK : DTLS_FAIL;
 }
 
 int dtls_conn_resumed(const struct dtls_conn *c)

@@ -370,21 +370,29 @@ int resume_configure(struct settings *s)
 
 /* ---- the end of a handshake ---- */
 
-int resume_offer(struct association *a, const mbedtls_ssl_session *session)
+/* After a failure mbed TLS would write a hello with the length of a ticket, and without the ticket. */
+static bool take_back(struct association *a)
+{
+	resume_free(a);
+	if (mbedtls_ssl_session_reset(&a->ssl) != 0)
+		association_end(a, DTLS_FAIL, MBEDTLS_ERR_SSL_ALLOC_FAILED, "out of memory");
+	return false;
+}
+
+bool resume_offer(struct association *a, const mbedtls_ssl_session *session)
 {
 	struct bytes ticket = {session->MBED_FIELD(ticket), session->MBED_FIELD(ticket_len)};
 	struct resumption *r = resumption_new((struct bytes){NULL, 0});
-	int code = r == NULL ? MBEDTLS_ERR_SSL_ALLOC_FAILED : mbedtls_ssl_set_session(&a->ssl, session);
 
+	if (r == NULL)
+		return false;
 	a->resumption = r;
-	if (code == 0)
-		code = resumable_digest(ticket, r->ticket_digest);
-	if (code == 0) {
-		memcpy(r->master, session->MBED_FIELD(master), sizeof(r->master));
-		r->given = true;
-		r->certified = session->MBED_FIELD(peer_cert) != NULL && a->settings->opt.verify_mode != CERT_NONE;
-	}
-	return code;
+	if (mbedtls_ssl_set_session(&a->ssl, session) != 0 || resumable_digest(ticket, r->ticket_digest) != 0)
+		return take_back(a);
+	memcpy(r->master, session->MBED_FIELD(master), sizeof(r->master));
+	r->given = true;
+	r->certified = session->MBED_FIELD(peer_cert) != NULL && a->settings->opt.verify_mode != CERT_NONE;
+	return true;
 }
 
 bool resume_is_sound(const struct association *a)

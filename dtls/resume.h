@@ -16,8 +16,8 @@ int resume_configure(struct settings *);
 void resume_note_hello(struct association *, uint8_t type, struct bytes hello);
 /* Marks what a server's session rests on: settings, name and key, as resumable_mark() does. */
 int resume_mark(const struct association *, struct bytes key, uint8_t mark[RESUMABLE_MARK]);
-/* A client, before its handshake: this session was offered. */
-int resume_offer(struct association *, const mbedtls_ssl_session *);
+/* A client, before its handshake: offers this session. False where memory ends: then it is as before. */
+bool resume_offer(struct association *, const mbedtls_ssl_session *);
 /* The handshake is complete: may it stand? Then: fills resumed, and what the peer is known by. 0 or an mbed TLS error. */
 bool resume_is_sound(const struct association *);
 int resume_done(struct association *);
