@@ -27,6 +27,7 @@ struct server {
 	bool echo, confirm, quiet, verbose;
 	struct dtls_limits limits;
 	int64_t stats_ms; /* 0: never */
+	int64_t resume_ms; /* 0: never */
 	int64_t started_at, stats_at;
 	struct dtls_endpoint *ep;
 	struct streams *streams;
@@ -53,7 +54,7 @@ void server_begin_line(const struct server_name *name);
 struct server_session {
 	const char *cipher, *alpn;
 	int64_t verify_result;
-	bool has_certificate;
+	bool has_certificate, resumed;
 };
 void server_tell_connected(const struct server *s, const struct server_name *name, const struct server_session *what);
 

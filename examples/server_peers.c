@@ -24,6 +24,7 @@ static void tell_counters(const struct server *s)
 	    ", displaced %" PRIu64 "\n",
 	    n.handshakes_started, n.handshakes_completed, n.handshakes_failed, n.handshakes_timedout,
 	    n.handshakes_displaced);
+	fprintf(stderr, "  sessions resumed %" PRIu64 "\n", n.handshakes_resumed);
 	fprintf(stderr, "  flights resent %" PRIu64 "; records forged %" PRIu64 "\n", n.retransmissions, n.forgeries);
 	fprintf(stderr,
 	    "  closed by the peer %" PRIu64 ", idle %" PRIu64 ", replaced %" PRIu64 ", evicted %" PRIu64
@@ -78,7 +79,8 @@ static void tell_event(const struct server *s, const struct dtls_peer *peer, ssi
 		session = (struct server_session){.cipher = dtls_peer_cipher(peer),
 		    .alpn = dtls_peer_alpn(peer),
 		    .verify_result = dtls_peer_verify_result(peer),
-		    .has_certificate = dtls_peer_cert(peer, &len) != NULL};
+		    .has_certificate = dtls_peer_cert(peer, &len) != NULL,
+		    .resumed = dtls_peer_resumed(peer)};
 		server_tell_connected(s, &name, &session);
 		return;
 	}
