@@ -16,8 +16,8 @@
 #define MAGIC "dtls-session-1\n"
 enum { MAGIC_LEN = sizeof(MAGIC) - 1, PARTS = 6, CHAIN_LEN = 3 };
 enum { HEADER_MAX = MAGIC_LEN + PARTS + 32 + 4 + 1 + HOSTNAME_MAX + DTLS_PSK_IDENTITY_MAX + RESUMABLE_DIGEST };
-/* mbed TLS sends smaller datagrams when a flight was lost twice, and servers refuse a ClientHello in fragments. */
-enum { HELLO_DATAGRAM = 508, HELLO_FIXED = 200, HELLO_NAMES = 32 };
+/* Bytes of a ClientHello with a cookie of 32 bytes, besides what judge_size() counts. */
+enum { HELLO_FIXED = 200 };
 
 /* Not final: the connection goes on without a session. */
 static void refuse(struct dtls_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -261,7 +261,6 @@ static bool judge_certificate(struct dtls_conn *c, const struct parts *p, const 
 static bool judge_size(struct dtls_conn *c, const mbedtls_ssl_session *session)
 {
 	const struct options *opt = &c->settings->opt;
-	size_t mtu = opt->mtu < HELLO_DATAGRAM ? opt->mtu : HELLO_DATAGRAM;
 	size_t hello = HELLO_FIXED + strlen(c->a->hostname) + session->MBED_FIELD(ticket_len);
 	const char *alpn = opt->alpn;
 
@@ -269,15 +268,14 @@ static bool judge_size(struct dtls_conn *c, const mbedtls_ssl_session *session)
 		hello += 2;
 	for (size_t i = 0; i < opt->alpn_count; i++, alpn += strlen(alpn) + 1)
 		hello += 1 + strlen(alpn);
-	if (conn_is_stream(c) || session->MBED_FIELD(ticket_len) == 0 || hello <= mtu)
+	if (conn_is_stream(c) || session->MBED_FIELD(ticket_len) == 0 || hello <= opt->mtu)
 		return true;
-	return refuse(c,
-		   "the session's ticket has %zu bytes: with it the ClientHello would not surely fit one datagram of "
-		   "%zu "
-		   "bytes, "
-		   "and servers refuse fragments",
-		   session->MBED_FIELD(ticket_len), mtu),
-	       false;
+	refuse(c,
+	    "the session's ticket has %zu bytes: with it the ClientHello may not fit one datagram of %zu, and servers "
+	    "refuse "
+	    "fragments",
+	    session->MBED_FIELD(ticket_len), opt->mtu);
+	return false;
 }
 
 static bool judge_session(struct dtls_conn *c, const struct parts *p, const mbedtls_ssl_session *session)
