@@ -261,6 +261,7 @@ static bool judge_certificate(struct dtls_conn *c, const struct parts *p, const 
 static bool judge_size(struct dtls_conn *c, const mbedtls_ssl_session *session)
 {
 	const struct options *opt = &c->settings->opt;
+	size_t mtu = c->mtu > 0 ? c->mtu : opt->mtu;
 	size_t hello = HELLO_FIXED + strlen(c->a->hostname) + session->MBED_FIELD(ticket_len);
 	const char *alpn = opt->alpn;
 
@@ -268,13 +269,13 @@ static bool judge_size(struct dtls_conn *c, const mbedtls_ssl_session *session)
 		hello += 2;
 	for (size_t i = 0; i < opt->alpn_count; i++, alpn += strlen(alpn) + 1)
 		hello += 1 + strlen(alpn);
-	if (conn_is_stream(c) || session->MBED_FIELD(ticket_len) == 0 || hello <= opt->mtu)
+	if (conn_is_stream(c) || session->MBED_FIELD(ticket_len) == 0 || hello <= mtu)
 		return true;
 	refuse(c,
 	    "the session's ticket has %zu bytes: with it the ClientHello may not fit one datagram of %zu, and servers "
 	    "refuse "
 	    "fragments",
-	    session->MBED_FIELD(ticket_len), opt->mtu);
+	    session->MBED_FIELD(ticket_len), mtu);
 	return false;
 }
 

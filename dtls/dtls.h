@@ -203,14 +203,15 @@ int dtls_context_set_trace(struct dtls_context *, dtls_trace *trace, void *arg);
 
 /* Resumption: a client that comes back skips the key exchange (RFC 5246, 7.3), by a session ticket (RFC 5077) that only
  * this context can read, or, without one, by a session id that the context keeps for the last cache_entries clients,
- * 0..1,000,000, each about 300 bytes and its client's certificates. A session can be resumed for lifetime_ms after its
- * full handshake: 1000..604,800,000 (RFC 9325, 3.4), or 0, the default: none can. Ticket keys change every lifetime_ms
- * and are gone after twice that: so long whoever learns them can read recorded sessions, of ECDHE suites, too.
+ * 0..1,000,000, each about 200 bytes and its client's certificates. A session can be resumed for lifetime_ms after its
+ * full handshake: 1000..604,800,000 (RFC 9325, 3.4), or 0, the default: none can. Ticket keys change every lifetime_ms,
+ * and none is used for more than twice that: whoever learns one can read the sessions of its time, of ECDHE suites, too.
  * A session is refused, and a full handshake follows, once its pre-shared key was removed or replaced (the sources are
- * asked, the lookup callback too), its client's certificate is not accepted any more, the server's certificates, suites
- * or verify mode are others, or another name is asked for (RFC 6066, 3). Where clients are asked for certificates there
- * are no tickets: they would not fit a datagram. Sessions without extended master secret (RFC 7627), and those of TLS
- * 1.3, cannot be resumed. Servers; a second call forgets all that was given out. */
+ * asked, the lookup callback too), its client's certificate is not accepted any more (it is verified again), the server's
+ * certificates, suites or verify mode are others, or another name is asked for (RFC 6066, 3). Where clients are asked for
+ * certificates there are no tickets: they would not fit a datagram. Sessions without extended master secret (RFC 7627),
+ * and those of TLS 1.3, cannot be resumed. Servers; a second call forgets all that was given out. Where a name callback
+ * chooses the context, both need this; tickets and cache are those of the first. */
 int dtls_context_set_resumption(struct dtls_context *, int64_t lifetime_ms, size_t cache_entries);
 /* Clients: 1 asks servers for session tickets, for dtls_conn_session_save(). 0, the default: only for session ids,
  * which servers need not remember. */

@@ -187,13 +187,14 @@ static struct resumption *recall(const struct association *a, const unsigned cha
 /* ---- mbed TLS's callbacks ---- */
 
 /* Will mbed TLS choose the suite of this session? It would resume a ticket's under any other. Of suites with curves and
- * signatures it is not said before mbed TLS has seen whose, in get_session(). */
+ * signatures it is not said before mbed TLS has seen whose, in get_session(); nor before a name has chosen the context. */
 static bool suite_is_sure(const struct association *a, struct resumption *r)
 {
 	struct resumable kept;
 	const char *name;
 
-	if (!resumable_parse((struct bytes){r->bytes, r->len}, &kept) || kept.suite != a->common_suite)
+	if (a->settings->opt.choose_name != NULL || !resumable_parse((struct bytes){r->bytes, r->len}, &kept) ||
+	    kept.suite != a->common_suite)
 		return false;
 	name = mbedtls_ssl_get_ciphersuite_name(kept.suite);
 	return strncmp(name, "TLS-PSK-", 8) == 0;
