@@ -380,6 +380,18 @@ static bool take_back(struct association *a)
 	return false;
 }
 
+/* Certificates and all: mbed TLS's copy has only the peer's own, and the others are needed when it is saved again. */
+static int give(struct association *a, const mbedtls_ssl_session *session)
+{
+	const mbedtls_x509_crt *own = session->MBED_FIELD(peer_cert), *issuer = own == NULL ? NULL : own->next;
+	int code = mbedtls_ssl_set_session(&a->ssl, session);
+
+	for (; code == 0 && issuer != NULL; issuer = issuer->next)
+		code = mbedtls_x509_crt_parse_der(
+		    a->ssl.MBED_FIELD(session_negotiate)->MBED_FIELD(peer_cert), issuer->raw.p, issuer->raw.len);
+	return code;
+}
+
 bool resume_offer(struct association *a, const mbedtls_ssl_session *session)
 {
 	struct bytes ticket = {session->MBED_FIELD(ticket), session->MBED_FIELD(ticket_len)};
@@ -388,7 +400,7 @@ bool resume_offer(struct association *a, const mbedtls_ssl_session *session)
 	if (r == NULL)
 		return false;
 	a->resumption = r;
-	if (mbedtls_ssl_set_session(&a->ssl, session) != 0 || resumable_digest(ticket, r->ticket_digest) != 0)
+	if (give(a, session) != 0 || resumable_digest(ticket, r->ticket_digest) != 0)
 		return take_back(a);
 	memcpy(r->master, session->MBED_FIELD(master), sizeof(r->master));
 	r->given = true;

@@ -33,6 +33,8 @@
 	X(handshakes) \
 	X(loss) \
 	X(resume) \
+	X(conn_session) \
+	X(resume_certificates) \
 	X(drops) \
 	X(order) \
 	X(endpoint) \
