@@ -33,7 +33,11 @@
 	X(handshakes) \
 	X(loss) \
 	X(resume) \
+	X(ticket) \
+	X(session_cache) \
+	X(resumable) \
 	X(conn_session) \
+	X(resume_endpoint) \
 	X(resume_certificates) \
 	X(drops) \
 	X(order) \
