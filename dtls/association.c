@@ -1,6 +1,7 @@
 #include "carrier.h"
 #include "keylog.h"
 #include "mbed.h"
+#include "resume.h"
 #include "verify.h"
 
 #include <stdarg.h>
@@ -63,6 +64,7 @@ void association_free(struct association *a)
 	if (a == NULL)
 		return;
 	mbedtls_ssl_free(&a->ssl);
+	resume_free(a);
 	free(a->identity);
 	free(a->peer_name);
 	settings_free(a->settings);
@@ -185,15 +187,16 @@ static void refuse_done(struct association *a, unsigned char alert)
 static void tell_done(const struct association *a)
 {
 	const char *version = mbedtls_ssl_get_version(&a->ssl), *suite = mbedtls_ssl_get_ciphersuite(&a->ssl);
+	const char *how = a->resumed ? ", resumed" : "";
 	char round_trip[48] = "no round trip measured";
 
 	if (a->timer.rtt_ms >= 0)
 		snprintf(round_trip, sizeof(round_trip), "round trip %lld ms", (long long)a->timer.rtt_ms);
 	if (settings_is_stream(a->settings))
-		story_tell(&a->story, "handshake done: %s, %s", version, suite);
+		story_tell(&a->story, "handshake done: %s, %s%s", version, suite, how);
 	else
-		story_tell(&a->story, "handshake done: %s, %s; %s; flights resent: %u", version, suite, round_trip,
-		    a->timer.resends);
+		story_tell(&a->story, "handshake done: %s, %s%s; %s; flights resent: %u", version, suite, how,
+		    round_trip, a->timer.resends);
 }
 
 int association_handshake_done(struct association *a)
@@ -212,16 +215,27 @@ int association_handshake_done(struct association *a)
 		    "is "
 		    "not accepted");
 	}
+	if (!resume_is_sound(a)) {
+		refuse_done(a, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+		return association_end(a, DTLS_FAIL, MBEDTLS_ERR_SSL_BAD_CONFIG,
+		    "handshake failed: the peer resumes the session without its extended master secret (RFC 7627, "
+		    "5.3)");
+	}
+	if (resume_done(a) != 0 || association_name_peer(a) != 0)
+		return association_handshake_failed(a, MBEDTLS_ERR_SSL_ALLOC_FAILED);
 	if (!rests_on_psk(a))
 		association_forget_identity(a);
 	a->state = ASSOCIATION_OPEN;
 	a->forgeries = mbed_forgeries(&a->ssl);
 	tell_done(a);
-	return association_name_peer(a) == 0 ? DTLS_OK : association_handshake_failed(a, MBEDTLS_ERR_SSL_ALLOC_FAILED);
+	return DTLS_OK;
 }
 
 int association_handshake(struct association *a)
 {
+	struct association *previous;
+	int status;
+
 	if (a->state == ASSOCIATION_OPEN)
 		return DTLS_OK;
 	if (a->state == ASSOCIATION_ENDED)
@@ -230,7 +244,10 @@ int association_handshake(struct association *a)
 		return association_end(a, DTLS_FAIL, MBEDTLS_ERR_SSL_BAD_CONFIG,
 		    "CERT_REQUIRED needs the server's hostname: call dtls_conn_set_hostname() first");
 	a->began = true;
-	return a->carrier->handshake(a);
+	previous = resume_turn(a);
+	status = a->carrier->handshake(a);
+	resume_turn(previous);
+	return status;
 }
 
 /* ---- the session ---- */

@@ -52,12 +52,17 @@ struct association {
 	uint8_t *identity;
 	size_t identity_len;
 	bool identity_unknown; /* and the decoy key was used */
+	uint8_t key_mark[RESUMABLE_MARK]; /* of a server that lets clients resume: what the session will rest on */
 
 	char *peer_name; /* of its verified certificate, as text; or NULL */
 
 	bool began; /* the handshake */
 	bool needs_hostname; /* a certificate is to be verified, and no name was given yet */
-	char hostname[HOSTNAME_MAX + 1];
+	char hostname[HOSTNAME_MAX + 1]; /* of a server: the one that the client asks for */
+	bool hello_noted, extended_master; /* the peer's hello; it has that extension (RFC 7627) */
+	int common_suite; /* of a server: its most wanted one that the client offers; 0: none */
+	struct resumption *resumption; /* the session that may be resumed; or NULL */
+	bool resumed;
 	bool verify_ran;
 	uint32_t verify_flags;
 

@@ -38,7 +38,8 @@ bool options_have_psk(const struct options *opt)
 /* A client that verifies nothing needs nothing for it. */
 static bool uses_certificates(const struct options *opt)
 {
-	return opt->own_count > 0 || opt->trust != NULL || opt->overrule != NULL || (!options_is_server(opt) && opt->verify_mode == CERT_NONE);
+	return opt->own_count > 0 || opt->trust != NULL || opt->overrule != NULL ||
+	       (!options_is_server(opt) && opt->verify_mode == CERT_NONE);
 }
 
 const int *options_ciphers(const struct options *opt)

@@ -108,6 +108,8 @@ int dtls_conn_set_hostname(struct dtls_conn *c, const char *server_hostname)
 		return refuse(c, "a server has no server_hostname");
 	if (c->a->began)
 		return refuse(c, "the hostname must be set before the handshake begins");
+	if (c->a->resumption != NULL)
+		return refuse(c, "the hostname must be set before a session is loaded");
 	if (server_hostname != NULL && (server_hostname[0] == '\0' || strlen(server_hostname) > HOSTNAME_MAX))
 		return refuse(c, "a hostname has 1 to 255 bytes");
 	code = association_set_hostname(c->a, server_hostname);

@@ -123,6 +123,7 @@ struct dtls_context *dtls_context_new(enum dtls_protocol protocol)
 	pthread_mutex_init(&ctx->lock, NULL);
 	set_defaults(&ctx->opt, protocol);
 	cookie_jar_init(&ctx->cookies, &ctx->rng);
+	resumer_init(&ctx->resumer);
 	code = rng_init(&ctx->rng);
 	if (code != 0) {
 		context_fail(NULL, 0, "the random generator cannot be seeded (%s)", error_name(code, name));
@@ -146,6 +147,7 @@ void dtls_context_free(struct dtls_context *ctx)
 	options_release(&ctx->opt);
 	mbedtls_platform_zeroize(ctx->key_password, sizeof(ctx->key_password));
 	cookie_jar_free(&ctx->cookies);
+	resumer_free(&ctx->resumer);
 	rng_free(&ctx->rng);
 	pthread_mutex_destroy(&ctx->lock);
 	free(ctx);

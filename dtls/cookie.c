@@ -41,11 +41,10 @@ static void mac_add(struct mac *m, const uint8_t *p, size_t len)
  * what is always as long, which fits the stage. */
 static void mac_begin(struct mac *m, struct bytes id, const struct hello *h, const uint8_t cookie[COOKIE_LEN])
 {
-	size_t total = id.len + h->session_id.len + h->suites.len + h->compression.len;
+	size_t total = id.len + h->suites.len + h->compression.len;
 	uint8_t *p = put_16(m->stage, total);
 
 	*p++ = (uint8_t)id.len;
-	*p++ = (uint8_t)h->session_id.len;
 	*p++ = (uint8_t)h->compression.len;
 	memcpy(p, cookie, MAC);
 	memcpy(p + MAC, h->version, 2);
@@ -54,7 +53,8 @@ static void mac_begin(struct mac *m, struct bytes id, const struct hello *h, con
 	memset(m->chain, 0, sizeof(m->chain));
 }
 
-/* The cookie's MAC, for what stands before it. */
+/* The cookie's MAC, for what stands before it. RFC 6347, 4.2.1 would have the session id in it: mbed TLS 2.28 clients with
+ * a ticket draw another one for the hello that brings the cookie back, and would ask for cookies for ever. */
 static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct hello *h, uint8_t cookie[COOKIE_LEN])
 {
 	static const uint8_t zeros[BLOCK];
@@ -63,7 +63,6 @@ static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct he
 	m.key = key;
 	mac_begin(&m, id, h, cookie);
 	mac_add(&m, id.at, id.len);
-	mac_add(&m, h->session_id.at, h->session_id.len);
 	mac_add(&m, h->suites.at, h->suites.len);
 	mac_add(&m, h->compression.at, h->compression.len);
 	if (m.used % BLOCK != 0)

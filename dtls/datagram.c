@@ -1,6 +1,7 @@
 #include "carrier.h"
 #include "choice.h"
 #include "mbed.h"
+#include "resume.h"
 
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
@@ -35,6 +36,8 @@ static void note_sent(struct association *a, const uint8_t *at, size_t left)
 
 static void note_received_message(struct association *a, const struct record *r, const struct message *m)
 {
+	if ((m->type == MESSAGE_CLIENT_HELLO || m->type == MESSAGE_SERVER_HELLO) && m->offset == 0)
+		resume_note_hello(a, m->type, (struct bytes){m->body, m->len});
 	if (m->type == MESSAGE_SERVER_HELLO && !a->hello_answered)
 		timer_hello_answered(&a->timer, r->seq);
 	a->hello_answered |= m->type == MESSAGE_SERVER_HELLO;
@@ -157,7 +160,8 @@ static bool start_over(struct association *a, int code)
 		return false;
 	a->restarted = true;
 	choice_forget(a);
-	a->heard = a->hello_answered = a->finished_sent = false;
+	resume_free(a);
+	a->heard = a->hello_answered = a->finished_sent = a->hello_noted = false;
 	a->verify_ran = false;
 	a->verify_flags = 0;
 	a->error[0] = '\0';

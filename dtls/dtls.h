@@ -201,6 +201,22 @@ int dtls_context_set_retransmit_jitter(struct dtls_context *, int percent);
 typedef void dtls_trace(void *arg, int64_t now_ms, const char *event);
 int dtls_context_set_trace(struct dtls_context *, dtls_trace *trace, void *arg);
 
+/* Resumption: a client that comes back skips the key exchange (RFC 5246, 7.3), by a session ticket (RFC 5077) that only
+ * this context can read, or, without one, by a session id that the context keeps for the last cache_entries clients,
+ * 0..1,000,000, each about 200 bytes and its client's certificates. A session can be resumed for lifetime_ms after its
+ * full handshake: 1000..604,800,000 (RFC 9325, 3.4), or 0, the default: none can. Ticket keys change every lifetime_ms,
+ * and none is used for more than twice that: whoever learns one can read the sessions of its time, of ECDHE suites, too.
+ * A session is refused, and a full handshake follows, once its pre-shared key was removed or replaced (the sources are
+ * asked, the lookup callback too), its client's certificate is not accepted any more (it is verified again), the server's
+ * certificates, suites or verify mode are others, or another name is asked for (RFC 6066, 3). Where clients are asked for
+ * certificates there are no tickets: they would not fit a datagram. Sessions without extended master secret (RFC 7627),
+ * and those of TLS 1.3, cannot be resumed. Servers; a second call forgets all that was given out. Where a name callback
+ * chooses the context, both need this; tickets and cache are those of the first. */
+int dtls_context_set_resumption(struct dtls_context *, int64_t lifetime_ms, size_t cache_entries);
+/* Clients: 1 asks servers for session tickets, for dtls_conn_session_save(). 0, the default: only for session ids,
+ * which servers need not remember. */
+int dtls_context_set_session_tickets(struct dtls_context *, int wanted);
+
 /* Lines of an SSLKEYLOGFILE (without '\n'), which let Wireshark decrypt the session. NULL, the default: none. */
 typedef void dtls_keylog(void *arg, const char *line);
 int dtls_context_set_keylog(struct dtls_context *, dtls_keylog *log, void *arg);
@@ -286,6 +302,17 @@ const char *dtls_conn_peer_name(const struct dtls_conn *);
 int64_t dtls_conn_verify_result(const struct dtls_conn *);
 /* The identity of this session (not NUL-terminated); NULL where there is none yet. */
 const uint8_t *dtls_conn_psk_identity(const struct dtls_conn *, size_t *len);
+/* Client, from the handshake to the end: writes the session to buf, for dtls_conn_session_load() of a later connection,
+ * also in another process. Whoever reads these bytes can read the session, and pose as either side: keep them like a
+ * private key. *len becomes their number. DTLS_TOO_BIG: buf, which may be NULL, has less. DTLS_FAIL, and the connection
+ * goes on: the server gives nothing to resume by, or the session is one of TLS 1.3. */
+int dtls_conn_session_save(struct dtls_conn *, void *buf, size_t size, size_t *len);
+/* Client, before the handshake, after dtls_conn_set_hostname(): offers the session to the server, which may choose a
+ * full handshake. DTLS_FAIL with the reason, and the connection goes on without: the bytes are damaged, or of another
+ * mbed TLS, protocol or server name; the suite is not enabled; the pre-shared key is another one; the server's
+ * certificate would not be accepted now, by the verify callback either; the ticket is too long for a datagram. */
+int dtls_conn_session_load(struct dtls_conn *, const void *buf, size_t len);
+int dtls_conn_resumed(const struct dtls_conn *); /* 1: the session was resumed; 0: it is new, or not there yet */
 
 /* ---- the stateless gate: for programs that do their own demultiplexing -------------------------------------------
  * Judges the first datagram of an address without keeping anything (RFC 6347, 4.2.1). client_id is what the cookie is
@@ -380,6 +407,7 @@ const char *dtls_peer_alpn(const struct dtls_peer *); /* NULL: none was agreed o
 const uint8_t *dtls_peer_cert(const struct dtls_peer *, size_t *len); /* DER, or NULL */
 const char *dtls_peer_name(const struct dtls_peer *); /* as dtls_conn_peer_name() */
 int64_t dtls_peer_verify_result(const struct dtls_peer *); /* as dtls_conn_verify_result() */
+int dtls_peer_resumed(const struct dtls_peer *); /* as dtls_conn_resumed() */
 /* Unique in this endpoint, never 0: equal numbers mean the same session and epoch (RFC 7252, 9.1). */
 uint64_t dtls_peer_generation(const struct dtls_peer *);
 
@@ -408,6 +436,7 @@ struct dtls_stats {
 	uint64_t forgeries; /* records that did not authenticate */
 	uint64_t closed_by_peer, closed_idle, closed_replaced, closed_evicted, closed_revoked, closed_error;
 	uint64_t peers, handshakes; /* gauges: established now, unfinished now */
+	uint64_t handshakes_resumed; /* of those completed */
 	uint64_t drop_source_hellos; /* beyond hellos_per_s of their source */
 	uint64_t drop_source_handshakes; /* with a valid cookie, beyond handshakes_per_s of their source */
 	uint64_t drop_inbox; /* that dtls_endpoint_deliver() had no room for */

@@ -37,6 +37,39 @@ static bool parse_body(const uint8_t *at, size_t left, struct hello *h)
 	return left == 0 || (take_vector(&at, &left, 2, &extensions) && left == 0);
 }
 
+/* Up to the extensions; a server's one suite and compression method are no vectors. */
+static bool skip_to_extensions(enum hello_of of, struct bytes *hello, struct bytes *suites)
+{
+	const uint8_t **at = &hello->at, *skipped;
+	size_t *left = &hello->len;
+	struct bytes vector;
+
+	if (!take(at, left, 2 + HELLO_RANDOM, &skipped) || !take_vector(at, left, 1, &vector))
+		return false;
+	if (of == HELLO_OF_SERVER)
+		return take(at, left, 2 + 1, &skipped);
+	return (of == HELLO_OF_TLS_CLIENT || take_vector(at, left, 1, &vector)) && take_vector(at, left, 2, suites) &&
+	       take_vector(at, left, 1, &vector);
+}
+
+bool hello_suites(enum hello_of of, struct bytes hello, struct bytes *suites)
+{
+	return of != HELLO_OF_SERVER && skip_to_extensions(of, &hello, suites);
+}
+
+bool hello_extension(enum hello_of of, struct bytes hello, uint16_t type, struct bytes *out)
+{
+	struct bytes suites, all;
+	const uint8_t *number;
+
+	if (!skip_to_extensions(of, &hello, &suites) || !take_vector(&hello.at, &hello.len, 2, &all))
+		return false;
+	while (take(&all.at, &all.len, 2, &number) && take_vector(&all.at, &all.len, 2, out))
+		if (get_16(number) == type)
+			return true;
+	return false;
+}
+
 enum hello_kind hello_parse(const void *datagram, size_t len, struct hello *h)
 {
 	const uint8_t *at = datagram;

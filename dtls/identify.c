@@ -1,4 +1,4 @@
-#include "association.h"
+#include "resume.h"
 
 #include <mbedtls/oid.h>
 #include <mbedtls/platform_util.h>
@@ -64,6 +64,8 @@ int association_psk(void *settings, mbedtls_ssl_context *ssl, const unsigned cha
 	a->identity_unknown = key == NULL;
 	if (code == 0)
 		code = mbedtls_ssl_set_hs_psk(ssl, key != NULL ? key : s->decoy, key_len);
+	if (code == 0 && key != NULL && s->opt.lifetime_ms > 0)
+		code = resume_mark(a, (struct bytes){key, key_len}, a->key_mark);
 	mbedtls_platform_zeroize(space, sizeof(space));
 	return code;
 }

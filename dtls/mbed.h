@@ -277,6 +277,59 @@ static inline void mbed_export(void *exporter, mbedtls_ssl_key_export_type type,
 }
 #endif
 
+/* A server's memory of sessions: set is called with a new one that has an id, get for the id in a hello once the suite
+ * is chosen. It fills the session and returns 0, or anything else. */
+struct mbed_cache {
+	int (*get)(void *arg, const unsigned char *id, size_t id_len, mbedtls_ssl_session *);
+	int (*set)(void *arg, const unsigned char *id, size_t id_len, const mbedtls_ssl_session *);
+};
+
+/* What a server's session of 1.2 has from the beginning. */
+static inline void mbed_session_for_server(mbedtls_ssl_session *session)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	(void)session;
+#else
+	session->MBED_FIELD(tls_version) = MBEDTLS_SSL_VERSION_TLS1_2;
+	session->MBED_FIELD(endpoint) = MBEDTLS_SSL_IS_SERVER;
+#endif
+}
+
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+static inline int mbed_cache_get(void *cache, mbedtls_ssl_session *session)
+{
+	unsigned char id[32];
+	size_t len = session->id_len;
+
+	memcpy(id, session->id, sizeof(id));
+	return ((const struct mbed_cache *)cache)->get(NULL, id, len, session);
+}
+
+static inline int mbed_cache_set(void *cache, const mbedtls_ssl_session *session)
+{
+	return ((const struct mbed_cache *)cache)->set(NULL, session->id, session->id_len, session);
+}
+#endif
+
+static inline void mbed_conf_cache(mbedtls_ssl_config *conf, struct mbed_cache *cache)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	mbedtls_ssl_conf_session_cache(conf, cache, mbed_cache_get, mbed_cache_set);
+#else
+	mbedtls_ssl_conf_session_cache(conf, NULL, cache->get, cache->set);
+#endif
+}
+
+/* Tickets of TLS 1.3 would be resumed with a key exchange that we do not offer. */
+static inline void mbed_conf_no_1_3_tickets(mbedtls_ssl_config *conf)
+{
+#if MBED_1_3
+	mbedtls_ssl_conf_new_session_tickets(conf, 0);
+#else
+	(void)conf;
+#endif
+}
+
 /* 2.28 has the callback in the configuration, 3.x in the connection: both are called, one does nothing. */
 static inline void mbed_conf_export(mbedtls_ssl_config *conf, struct mbed_exporter *e)
 {

@@ -147,6 +147,8 @@ static void connected(struct dtls_peer *peer)
 	peer_list_append(&ep->open, peer);
 	ep->open_count++;
 	ep->stats.handshakes_completed++;
+	peer->resumed = peer->a->resumed;
+	ep->stats.handshakes_resumed += peer->resumed;
 	endpoint_report(peer, DTLS_CONNECTED);
 	ep->reading = peer;
 	ep->reading_gave = true;
@@ -320,6 +322,11 @@ const char *dtls_peer_name(const struct dtls_peer *peer)
 int64_t dtls_peer_verify_result(const struct dtls_peer *peer)
 {
 	return association_verify_result(peer->a);
+}
+
+int dtls_peer_resumed(const struct dtls_peer *peer)
+{
+	return peer->resumed;
 }
 
 uint64_t dtls_peer_generation(const struct dtls_peer *peer)

@@ -18,6 +18,7 @@ struct dtls_peer {
 	enum dtls_reason reason; /* when ended */
 	void *data;
 	uint64_t generation;
+	bool resumed;
 	uint8_t random[HELLO_RANDOM]; /* of the hello that began it */
 
 	/* The table finds the peer of an address: the established one, if there is one. Beside it, an unfinished one may

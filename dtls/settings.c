@@ -5,6 +5,7 @@
 #include "error.h"
 #include "keylog.h"
 #include "mbed.h"
+#include "resume.h"
 
 #include <limits.h>
 #include <mbedtls/platform_util.h>
@@ -122,7 +123,7 @@ static int configure(struct settings *s, struct rng *rng)
 	if (code != 0)
 		return code;
 	configure_versions(s);
-	mbedtls_ssl_conf_rng(&s->conf, rng_bytes, rng);
+	mbedtls_ssl_conf_rng(&s->conf, resume_rng, rng);
 	if (s->opt.keylog != NULL)
 		s->exporter = (struct mbed_exporter){keylog_secret, s};
 	mbed_conf_export(&s->conf, &s->exporter);
@@ -131,9 +132,9 @@ static int configure(struct settings *s, struct rng *rng)
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
 	mbedtls_ssl_conf_renegotiation(&s->conf, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
 #endif
-	if (side == MBEDTLS_SSL_IS_CLIENT)
-		mbedtls_ssl_conf_session_tickets(&s->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
-	code = configure_certificates(s);
+	code = resume_configure(s);
+	if (code == 0)
+		code = configure_certificates(s);
 	if (code == 0)
 		code = configure_alpn(s);
 	return code == 0 ? configure_psk(s) : code;
@@ -225,6 +226,7 @@ static struct settings *build(struct dtls_context *ctx)
 	}
 	ctx->added_sealed = true;
 	atomic_init(&s->refs, 1);
+	s->serial = ++ctx->snapshots;
 	s->opt = ctx->opt;
 	options_hold(&s->opt);
 	s->give_up_ms = timer_schedule_sum(s->opt.min_ms, s->opt.max_ms);

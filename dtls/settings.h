@@ -7,6 +7,8 @@
 #include "dtls.h"
 #include "mbed.h"
 #include "psk.h"
+#include "resumable.h"
+#include "resumer.h"
 #include "rng.h"
 
 #include <mbedtls/ssl.h>
@@ -41,6 +43,8 @@ struct options {
 	void *choose_key_arg;
 	char alpn[ALPN_BYTES]; /* names, each with its NUL, most wanted first */
 	size_t alpn_count;
+	int64_t lifetime_ms; /* of sessions that a server lets clients resume; 0: none */
+	bool tickets; /* a client asks for them */
 	dtls_keylog *keylog;
 	void *keylog_arg;
 	dtls_clock *clock;
@@ -56,10 +60,12 @@ struct options {
 struct settings {
 	atomic_uint refs;
 	struct options opt;
+	uint32_t serial; /* among the snapshots of its context */
 	int64_t give_up_ms; /* a flight unanswered for so long ends the handshake */
 	const char *alpn[ALPN_MAX + 1]; /* into opt.alpn */
 	int ciphers[CIPHERS_MAX + MBED_1_3_CIPHERS + 1]; /* of all versions, ended by 0 */
 	struct mbed_exporter exporter; /* of secrets, for the key log */
+	uint8_t fingerprint[RESUMABLE_DIGEST]; /* of what a server's session rests on beside its client's credentials */
 	mbedtls_ssl_config conf;
 	mbedtls_x509_crt nobody; /* no CA at all, which mbed TLS needs one of */
 	uint8_t decoy[32]; /* key of unknown identities: they fail like a wrong key (RFC 4279, 2) */
@@ -72,10 +78,12 @@ struct dtls_context {
 	struct options opt;
 	bool added_sealed; /* opt.psk.added went into a snapshot */
 	struct settings *snapshot; /* of opt; NULL after a change */
+	uint32_t snapshots; /* that were made */
 	char key_password[KEY_PASSWORD_MAX];
 	bool has_key_password;
 	struct rng rng;
 	struct cookie_jar cookies;
+	struct resumer resumer;
 };
 
 /* The suites that these options enable, ended by 0. */

@@ -1,5 +1,6 @@
 #include "carrier.h"
 #include "mbed.h"
+#include "resume.h"
 
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
@@ -42,6 +43,14 @@ static bool asks_for_certificate(const uint8_t *record, size_t len)
 	return false;
 }
 
+static void note_hello(struct association *a, const uint8_t *record, size_t len)
+{
+	enum { MESSAGE = HEADER + 4 };
+
+	if (record[0] == RECORD_HANDSHAKE && len >= MESSAGE && get_24(record + HEADER + 1) <= len - MESSAGE)
+		resume_note_hello(a, record[HEADER], (struct bytes){record + MESSAGE, get_24(record + HEADER + 1)});
+}
+
 /* mbed TLS asks for a record's header, then for its body, each until it has all of it. */
 static void note_received(struct association *a, const uint8_t *bytes, size_t len)
 {
@@ -53,6 +62,7 @@ static void note_received(struct association *a, const uint8_t *bytes, size_t le
 	    have != HEADER + ((size_t)record[3] << 8 | record[4]))
 		return;
 	a->certificate_asked |= asks_for_certificate(record, have);
+	note_hello(a, record, have);
 	story_stream_received(&a->story, record, have);
 }
 

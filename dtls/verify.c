@@ -1,5 +1,7 @@
 #include "verify.h"
 
+#include "mbed.h"
+
 #include <arpa/inet.h>
 #include <mbedtls/asn1.h>
 #include <mbedtls/oid.h>
@@ -226,30 +228,61 @@ static unsigned char alert_for(uint32_t flags)
 	return MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN;
 }
 
-int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+static void judge(struct association *a, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
-	struct association *a = arg;
 	const struct options *opt = &a->settings->opt;
 
 	if (depth == 0)
 		*flags |= wrong_use(a, crt);
-	if (depth == 0 && is_for_another_address(a, crt))
+	if (depth == 0 && !settings_is_server(a->settings) && is_for_another_address(a, crt))
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
 	if (opt->verify != NULL && opt->verify(opt->verify_arg, crt->raw.p, crt->raw.len, depth, *flags) != 0)
 		*flags |= MBEDTLS_X509_BADCERT_OTHER;
 	if (opt->overrule != NULL)
 		*flags = opt->overrule(opt->overrule_arg, crt->raw.p, crt->raw.len, depth, *flags);
 	a->verify_ran = true;
-	if (*flags == 0)
-		return 0;
-	if (a->verify_flags == 0)
+	if (*flags != 0 && a->verify_flags == 0)
 		describe(a, crt, depth, *flags);
 	a->verify_flags |= *flags;
-	if (!settings_is_server(a->settings) || opt->verify_mode != CERT_OPTIONAL)
+}
+
+int verify_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+	struct association *a = arg;
+
+	judge(a, crt, depth, flags);
+	if (*flags == 0 || !settings_is_server(a->settings) || a->settings->opt.verify_mode != CERT_OPTIONAL)
 		return 0;
 	/* mbed TLS's optional would take a bad certificate, ours takes none or a good one; and mbed TLS tells the peer no
 	 * reason when it is made to refuse one. */
 	mbedtls_ssl_send_alert_message(&a->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_for(*flags));
 	a->alert_sent = true; /* encrypted under TLS 1.3, where nothing shows it */
 	return MBEDTLS_ERR_X509_FATAL_ERROR;
+}
+
+static int judge_again(void *a, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+	judge(a, crt, depth, flags);
+	return 0;
+}
+
+bool verify_again(struct association *a, mbedtls_x509_crt *chain, char *why, size_t why_len)
+{
+	struct settings *s = a->settings;
+	struct trust *t = s->opt.trust;
+	mbedtls_x509_crl *crls = t != NULL && t->crl_count > 0 ? &t->crls : NULL;
+	bool by_name = a->hostname[0] != '\0' && !settings_is_server(s) && !verify_is_address(a->hostname);
+	uint32_t flags = 0;
+	int code;
+
+	/* As for mbed TLS, the overruling callback needs no CA. */
+	code = mbedtls_x509_crt_verify_with_profile(chain, t != NULL ? &t->cas : &s->nobody, crls,
+	    s->conf.MBED_FIELD(cert_profile), by_name ? a->hostname : NULL, &flags, judge_again, a);
+	flags |= a->verify_flags;
+	snprintf(why, why_len, "%s", a->error);
+	/* What the handshake finds, if it is a full one, is another matter. */
+	a->error[0] = '\0';
+	a->verify_ran = false;
+	a->verify_flags = 0;
+	return code == 0 && flags == 0;
 }

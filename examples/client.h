@@ -1,5 +1,5 @@
 /* client.h - dtls-client in parts: dtls_client.c reads the command line and waits, client_connect.c finds the server,
- * client_messages.c sends lines as messages (DTLS), client_bytes.c sends bytes (TLS). */
+ * client_session.c keeps a session for the next run, client_messages.c sends lines as messages (DTLS), client_bytes.c sends bytes (TLS). */
 #ifndef CLIENT_H
 #define CLIENT_H
 
@@ -15,6 +15,8 @@ struct client {
 	int fd, signals, status;
 	char *host; /* as the command line has it */
 	const char *hostname; /* that the server is asked for; NULL: none */
+	const char *session; /* the file of --session; or NULL */
+	bool session_loaded;
 	bool verbose;
 	int64_t timeout_ms, linger_ms, confirm_ms; /* confirm_ms 0: nothing is confirmed */
 	int64_t started_at;
@@ -46,6 +48,11 @@ bool client_finish_connecting(struct client *c); /* TCP; false: no address is le
 void client_notice_refusal(struct client *c);
 void client_complain_of_silence(struct client *c);
 void client_complain_of_failure(struct client *c, int status); /* of the handshake */
+
+/* client_session.c. Before the handshake; after it; when it has failed with the session that was loaded. */
+void client_load_session(struct client *c);
+void client_save_session(struct client *c);
+void client_forget_session(struct client *c);
 
 /* Receive and send what can be now. False: the session has ended. */
 bool client_converse_messages(struct client *c);

@@ -46,6 +46,7 @@ static void wrap(struct client *c)
 		cli_usage("%s", dtls_context_error(c->dtls.ctx));
 	if (c->hostname != NULL && dtls_conn_set_hostname(c->conn, c->hostname) != DTLS_OK)
 		cli_usage("--hostname: %s", dtls_conn_error(c->conn));
+	client_load_session(c);
 }
 
 bool client_open(struct client *c)
@@ -139,6 +140,8 @@ void client_complain_of_failure(struct client *c, int status)
 	int64_t found = dtls_conn_verify_result(c->conn);
 	const char *why = dtls_conn_error(c->conn);
 
+	if (status == DTLS_FAIL)
+		client_forget_session(c);
 	if (status == DTLS_TIMEDOUT && c->refused != 0)
 		client_complain(c, "%s (%s)", why, strerror(c->refused));
 	else if (found > 0 && (found & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0 && is_address(c->hostname))

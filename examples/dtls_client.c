@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_HOSTNAME = CLI_OWN, OPTION_TIMEOUT, OPTION_LINGER, OPTION_CONFIRM };
+enum { OPTION_HOSTNAME = CLI_OWN, OPTION_TIMEOUT, OPTION_LINGER, OPTION_CONFIRM, OPTION_SESSION };
 
 static const char help[] = "Usage: dtls-client HOST:PORT --psk=ID:HEX|--psk-file=FILE|--ca=FILE [OPTION]...\n"
 			   "       dtls-client HOST:PORT --tls [OPTION]...\n"
@@ -32,6 +32,9 @@ static const char help[] = "Usage: dtls-client HOST:PORT --psk=ID:HEX|--psk-file
 			   "                             back (its --echo or --confirm), then the next;\n"
 			   "                             fails when a line is not confirmed within\n"
 			   "                             --timeout; lines in a row should differ\n"
+			   "      --session=FILE         resume the session in FILE, and keep the one of now\n"
+			   "                             there for the next time; FILE is as secret as a\n"
+			   "                             key, and made so that only its owner can read it\n"
 			   "  -v, --verbose              tell the handshake's story on standard error\n"
 			   "  -h, --help                 show this help\n"
 			   "  -V, --version              show the version\n\n"
@@ -137,6 +140,7 @@ static bool handshake(struct client *c)
 	c->waits_for_output = status == DTLS_WANT_WRITE;
 	if (status == DTLS_OK) {
 		tell_session(c);
+		client_save_session(c);
 		c->connected = true;
 		c->stop_at = INT64_MAX;
 		return converse(c);
@@ -248,6 +252,9 @@ static void read_option(struct client *c, int option, char *value)
 	case OPTION_CONFIRM:
 		c->confirm_ms = cli_number("--confirm", value, 1, 86400000);
 		break;
+	case OPTION_SESSION:
+		c->session = value;
+		break;
 	default:
 		cli_dtls_option(&c->dtls, option, value);
 	}
@@ -268,9 +275,9 @@ static bool read_options(struct client *c, int argc, char **argv)
 {
 	static const struct option options[] = {{"hostname", required_argument, NULL, OPTION_HOSTNAME},
 	    {"timeout", required_argument, NULL, OPTION_TIMEOUT}, {"linger", required_argument, NULL, OPTION_LINGER},
-	    {"confirm", required_argument, NULL, OPTION_CONFIRM}, {"verbose", no_argument, NULL, 'v'},
-	    {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, CLI_DTLS_OPTIONS,
-	    {NULL, 0, NULL, 0}};
+	    {"confirm", required_argument, NULL, OPTION_CONFIRM}, {"session", required_argument, NULL, OPTION_SESSION},
+	    {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},
+	    CLI_DTLS_OPTIONS, {NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "vhV", options, NULL)) != -1) {
@@ -297,6 +304,7 @@ static void start(struct client *c, const char *server)
 	cli_dtls_apply(&c->dtls, c->hostname);
 	c->addresses = c->next = cli_resolve_all("the server", server, false);
 	dtls_context_set_trace(c->dtls.ctx, hear_story, c);
+	dtls_context_set_session_tickets(c->dtls.ctx, c->session != NULL);
 	c->signals = cli_signals();
 	signal(SIGPIPE, SIG_IGN);
 	if (!client_open(c))

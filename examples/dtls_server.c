@@ -21,8 +21,9 @@ enum {
 	OPTION_THREADS,
 	OPTION_SOURCE_HELLOS,
 	OPTION_SOURCE_HANDSHAKES,
+	OPTION_RESUME,
 };
-enum { THREADS_MAX = 256 };
+enum { THREADS_MAX = 256, RESUME_S = 3600, CACHED_SESSIONS = 10000 };
 
 static const char help[] = "Usage: dtls-server [OPTION]... --psk=ID:HEX | --psk-file=FILE\n"
 			   "       dtls-server [OPTION]... --cert=FILE --key=FILE\n"
@@ -48,6 +49,8 @@ static const char help[] = "Usage: dtls-server [OPTION]... --psk=ID:HEX | --psk-
 			   "                             (default 1)\n"
 			   "      --idle=S               close a session that was silent for S seconds\n"
 			   "                             (default: never)\n"
+			   "      --resume=S             clients may resume a session for S seconds, by a ticket\n"
+			   "                             or by its id (default 3600; 0: never)\n"
 			   "      --stats=S              print the counters every S seconds\n"
 			   "  -q, --quiet                do not tell who comes and goes\n"
 			   "  -v, --verbose              tell every handshake's story on standard error\n"
@@ -182,6 +185,9 @@ static void read_option(struct server *s, int option, char *value)
 	case OPTION_STATS:
 		s->stats_ms = cli_seconds("--stats", value, 10 * 365 * 86400);
 		break;
+	case OPTION_RESUME:
+		s->resume_ms = cli_number("--resume", value, 0, 604800) * 1000;
+		break;
 	default:
 		cli_dtls_option(&s->dtls, option, value);
 	}
@@ -197,9 +203,9 @@ static bool read_options(struct server *s, int argc, char **argv)
 	    {"source-hellos", required_argument, NULL, OPTION_SOURCE_HELLOS},
 	    {"source-handshakes", required_argument, NULL, OPTION_SOURCE_HANDSHAKES},
 	    {"threads", required_argument, NULL, OPTION_THREADS}, {"idle", required_argument, NULL, OPTION_IDLE},
-	    {"stats", required_argument, NULL, OPTION_STATS}, {"quiet", no_argument, NULL, 'q'},
-	    {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},
-	    CLI_DTLS_OPTIONS, {NULL, 0, NULL, 0}};
+	    {"stats", required_argument, NULL, OPTION_STATS}, {"resume", required_argument, NULL, OPTION_RESUME},
+	    {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'}, CLI_DTLS_OPTIONS, {NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "l:qvhV", options, NULL)) != -1) {
@@ -228,6 +234,8 @@ static void start(struct server *s)
 	struct cli_address address;
 
 	cli_dtls_apply(&s->dtls, NULL);
+	if (dtls_context_set_resumption(s->dtls.ctx, s->resume_ms, s->resume_ms > 0 ? CACHED_SESSIONS : 0) != DTLS_OK)
+		cli_fail("%s", dtls_context_error(s->dtls.ctx));
 	if (s->verbose)
 		dtls_context_set_trace(s->dtls.ctx, tell_story, s);
 	s->service = s->dtls.tls ? &server_streams : s->threads > 1 ? &server_threads : &server_peers;
@@ -242,7 +250,11 @@ static void start(struct server *s)
 
 int main(int argc, char **argv)
 {
-	struct server s = {.dtls.server = true, .listen = "0.0.0.0:5684", .threads = 1, .started_at = cli_now_ms()};
+	struct server s = {.dtls.server = true,
+	    .listen = "0.0.0.0:5684",
+	    .threads = 1,
+	    .resume_ms = RESUME_S * 1000,
+	    .started_at = cli_now_ms()};
 	int status = EXIT_SUCCESS;
 
 	cli_guard_standard();

@@ -28,6 +28,7 @@ struct server {
 	struct dtls_limits limits;
 	unsigned threads; /* 1 where the command line names no number */
 	int64_t stats_ms; /* 0: never */
+	int64_t resume_ms; /* 0: never */
 	int64_t started_at, stats_at;
 	struct dtls_endpoint *ep;
 	struct server_threads *workers;
@@ -60,7 +61,7 @@ void server_begin_line(const struct server_name *name);
 struct server_session {
 	const char *cipher, *alpn;
 	int64_t verify_result;
-	bool has_certificate;
+	bool has_certificate, resumed;
 };
 void server_tell_connected(const struct server *s, const struct server_name *name, const struct server_session *what);
 

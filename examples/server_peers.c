@@ -21,6 +21,7 @@ void server_peers_tell(const struct dtls_stats *n)
 	    ", displaced %" PRIu64 "\n",
 	    n->handshakes_started, n->handshakes_completed, n->handshakes_failed, n->handshakes_timedout,
 	    n->handshakes_displaced);
+	fprintf(stderr, "  sessions resumed %" PRIu64 "\n", n->handshakes_resumed);
 	fprintf(stderr, "  flights resent %" PRIu64 "; records forged %" PRIu64 "\n", n->retransmissions, n->forgeries);
 	fprintf(stderr,
 	    "  closed by the peer %" PRIu64 ", idle %" PRIu64 ", replaced %" PRIu64 ", evicted %" PRIu64
@@ -84,7 +85,8 @@ static void tell_line(const struct server *s, const struct dtls_peer *peer, ssiz
 		session = (struct server_session){.cipher = dtls_peer_cipher(peer),
 		    .alpn = dtls_peer_alpn(peer),
 		    .verify_result = dtls_peer_verify_result(peer),
-		    .has_certificate = dtls_peer_cert(peer, &len) != NULL};
+		    .has_certificate = dtls_peer_cert(peer, &len) != NULL,
+		    .resumed = dtls_peer_resumed(peer)};
 		server_tell_connected(s, &name, &session);
 		return;
 	}

@@ -274,9 +274,11 @@ static void shake_hands(struct stream *st)
 		const struct server_session session = {.cipher = dtls_conn_cipher(st->conn),
 		    .alpn = dtls_conn_alpn(st->conn),
 		    .verify_result = dtls_conn_verify_result(st->conn),
-		    .has_certificate = dtls_conn_peer_cert(st->conn, &len) != NULL};
+		    .has_certificate = dtls_conn_peer_cert(st->conn, &len) != NULL,
+		    .resumed = dtls_conn_resumed(st->conn)};
 
 		st->all->counters.completed++;
+		st->all->counters.resumed += session.resumed;
 		server_tell_connected(st->all->server, &name, &session);
 		stream_enter(st, STREAM_OPEN);
 	} else {

@@ -337,6 +337,7 @@ static void tell_counters(const struct server *s)
 	    "  handshakes started %" PRIu64 ", completed %" PRIu64 ", failed %" PRIu64 ", timed out %" PRIu64
 	    ", displaced %" PRIu64 "\n",
 	    n->accepted, n->completed, n->failed, n->timedout, n->displaced);
+	fprintf(stderr, "  sessions resumed %" PRIu64 "\n", n->resumed);
 	fprintf(stderr,
 	    "  closed by the peer %" PRIu64 ", idle %" PRIu64 ", evicted %" PRIu64 ", by an error %" PRIu64 "\n",
 	    n->closed_by_peer, n->closed_idle, n->closed_evicted, n->closed_error);

@@ -38,7 +38,7 @@ TAILQ_HEAD(stream_list, stream);
 
 struct stream_counters {
 	uint64_t accepted, bytes_in, bytes_out;
-	uint64_t completed, failed, timedout, displaced;
+	uint64_t completed, failed, timedout, displaced, resumed;
 	uint64_t closed_by_peer, closed_idle, closed_evicted, closed_error;
 };
 

@@ -45,6 +45,8 @@ void server_tell_connected(const struct server *s, const struct server_name *nam
 	fprintf(stderr, "connected with %s", what->cipher);
 	if (what->alpn != NULL)
 		fprintf(stderr, ", protocol %s", what->alpn);
+	if (what->resumed)
+		fprintf(stderr, ", resumed");
 	if (s->verbose && what->has_certificate)
 		fprintf(stderr, "; certificate %s", cli_verify_text(what->verify_result));
 	putc('\n', stderr);

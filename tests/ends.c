@@ -37,26 +37,58 @@ void ends_open(struct ends *e, enum protocol protocol)
 	ck_assert_int_eq(dtls_context_set_max_version(e->server.ctx, DTLS_VERSION_1_3), DTLS_OK);
 }
 
-static void name(struct dtls_conn *client, const char *hostname)
+void ends_wrap(struct ends *e, const char *hostname)
 {
-	ck_assert_int_eq(dtls_conn_set_hostname(client, hostname), DTLS_OK);
+	if (e->protocol == OVER_DTLS)
+		pair_wrap(&pair);
+	else
+		streams_wrap(&streams);
+	e->client.conn = e->protocol == OVER_DTLS ? pair.client.conn : streams.client.conn;
+	e->server.conn = e->protocol == OVER_DTLS ? pair.server.conn : streams.server.conn;
+	ck_assert_int_eq(dtls_conn_set_hostname(e->client.conn, hostname), DTLS_OK);
+}
+
+void ends_run(struct ends *e)
+{
+	if (e->protocol == OVER_DTLS)
+		pair_handshake(&pair);
+	else
+		streams_handshake(&streams);
+	e->client.status = e->protocol == OVER_DTLS ? pair.client.status : streams.client.status;
+	e->server.status = e->protocol == OVER_DTLS ? pair.server.status : streams.server.status;
 }
 
 void ends_handshake(struct ends *e, const char *hostname)
 {
-	if (e->protocol == OVER_DTLS) {
-		pair_wrap(&pair);
-		name(pair.client.conn, hostname);
-		pair_handshake(&pair);
-		e->client = (struct end){pair.client.ctx, pair.client.conn, pair.client.status};
-		e->server = (struct end){pair.server.ctx, pair.server.conn, pair.server.status};
+	ends_wrap(e, hostname);
+	ends_run(e);
+}
+
+static void side_again(struct side *s, struct dtls_context *ctx)
+{
+	uint8_t late[PAIR_MESSAGE_MAX];
+
+	dtls_conn_free(s->conn);
+	s->conn = NULL;
+	s->ctx = ctx;
+	s->status = DTLS_WANT_READ;
+	s->done_at = -1;
+	s->messages = 0;
+	while (sim_link_recv(s->in, late, sizeof(late)) >= 0)
+		continue;
+}
+
+void ends_again(struct ends *e)
+{
+	if (e->protocol != OVER_DTLS) {
+		streams.client.ctx = e->client.ctx;
+		streams.server.ctx = e->server.ctx;
+		streams_reopen(&streams);
 		return;
 	}
-	streams_wrap(&streams);
-	name(streams.client.conn, hostname);
-	streams_handshake(&streams);
-	e->client = (struct end){streams.client.ctx, streams.client.conn, streams.client.status};
-	e->server = (struct end){streams.server.ctx, streams.server.conn, streams.server.status};
+	sim_advance_to(pair.sim, sim_now_ms(pair.sim) + PAIR_LATENCY_MS);
+	side_again(&pair.client, e->client.ctx);
+	side_again(&pair.server, e->server.ctx);
 }
 
 void ends_assert_connected(struct ends *e)

@@ -24,6 +24,11 @@ struct ends {
 void ends_open(struct ends *, enum protocol);
 /* The client asks for this name, or for none where it is NULL. Until both handshakes have ended, or nothing moves. */
 void ends_handshake(struct ends *, const char *hostname);
+/* The same in two steps: makes the connections; runs them. */
+void ends_wrap(struct ends *, const char *hostname);
+void ends_run(struct ends *);
+/* No connections, over the contexts that stand in client and server now; over DTLS the time goes on. */
+void ends_again(struct ends *);
 /* Asserts that both are connected, by the protocol and its version, and that bytes cross each way. */
 void ends_assert_connected(struct ends *);
 /* Asserts that the server has refused its client with a sentence that has this part, and that the client is told. */

@@ -33,6 +33,14 @@
 	X(growth) \
 	X(handshakes) \
 	X(loss) \
+	X(resume) \
+	X(ticket) \
+	X(session_cache) \
+	X(resumable) \
+	X(conn_session) \
+	X(resume_endpoint) \
+	X(resume_alloc) \
+	X(resume_certificates) \
 	X(drops) \
 	X(order) \
 	X(endpoint) \

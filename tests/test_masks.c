@@ -1,5 +1,5 @@
 /* Every way to lose some of the first five datagrams of each direction: 1,024 handshakes, each held against a model of
- * RFC 6347, 4.2.4 that knows flights, timers and nothing else. */
+ * RFC 6347, 4.2.4 that knows flights, timers and nothing else. And 1,024 more that resume a session (figure 2). */
 #include "pair.h"
 
 #include <string.h>
@@ -7,6 +7,7 @@
 
 enum { LOSSES = 5, MASKS = 1 << (2 * LOSSES) };
 enum { MIN_MS = 1000, MAX_MS = 60000, GIVE_UP_MS = 123000, RESTART_MS = 7000 };
+enum { RESUMED_AT_MS = 5000 }; /* the clock goes on behind the session's first handshake */
 
 /* ---- the model */
 
@@ -29,6 +30,7 @@ struct model {
 	int64_t now;
 	struct party client, server;
 	bool restarted;
+	bool resumes; /* the server's first flight is its last, and the client's ends the handshake */
 };
 
 static void transmit(const struct model *m, struct party *p, enum flight flight)
@@ -71,6 +73,10 @@ static void client_takes(struct model *m, enum flight flight)
 		new_flight(m, c, COOKIE_HELLO);
 	} else if (flight == SERVER_FIRST && c->flight == COOKIE_HELLO) {
 		new_flight(m, c, CLIENT_LAST);
+		if (m->resumes)
+			end(m, c, DTLS_OK);
+	} else if (flight == SERVER_FIRST && c->flight == CLIENT_LAST && m->resumes) {
+		transmit(m, c, CLIENT_LAST); /* no timer of its own */
 	} else if (flight == SERVER_FIRST && c->flight == CLIENT_LAST) {
 		resend(m, c); /* the server has not seen it */
 	} else if (flight == SERVER_LAST && c->flight == CLIENT_LAST) {
@@ -93,8 +99,9 @@ static void server_takes(struct model *m, enum flight flight)
 	} else if (flight == COOKIE_HELLO && s->flight == SERVER_FIRST) {
 		resend(m, s);
 	} else if (flight == CLIENT_LAST && s->flight == SERVER_FIRST) {
-		s->flight = SERVER_LAST;
-		transmit(m, s, SERVER_LAST);
+		s->flight = m->resumes ? NO_FLIGHT : SERVER_LAST;
+		if (!m->resumes)
+			transmit(m, s, SERVER_LAST);
 		end(m, s, DTLS_OK);
 	} else if (flight == CLIENT_LAST && s->flight == SERVER_LAST) {
 		transmit(m, s, SERVER_LAST);
@@ -138,9 +145,11 @@ static int64_t next_event(const struct party *p)
 	return earlier(arrival, earlier(p->due_at, p->give_up_at));
 }
 
-static void run_model(struct model *m, unsigned up_mask, unsigned down_mask)
+static void run_model(struct model *m, bool resumes, unsigned up_mask, unsigned down_mask)
 {
-	*m = (struct model){.client = {.mask = up_mask, .status = DTLS_WANT_READ, .done_at = -1},
+	*m = (struct model){.resumes = resumes,
+	    .now = resumes ? RESUMED_AT_MS : 0,
+	    .client = {.mask = up_mask, .status = DTLS_WANT_READ, .done_at = -1},
 	    .server = {.mask = down_mask, .status = DTLS_WANT_READ, .done_at = -1}};
 	m->server.due_at = m->server.give_up_at = INT64_MAX;
 	new_flight(m, &m->client, HELLO);
@@ -173,7 +182,19 @@ static void assert_as_modelled(const struct pair *pair, const struct model *m, u
 	    dtls_conn_error(pair->server.conn));
 }
 
-static void run_mask(struct pair *pair, unsigned mask, struct tally_of_masks *tally)
+struct session {
+	uint8_t bytes[1024];
+	size_t len; /* 0: none */
+};
+
+static void bring(struct pair *pair, const struct session *session)
+{
+	sim_advance_to(pair->sim, RESUMED_AT_MS);
+	pair_wrap(pair);
+	ck_assert_int_eq(dtls_conn_session_load(pair->client.conn, session->bytes, session->len), DTLS_OK);
+}
+
+static void run_mask(struct pair *pair, const struct session *session, unsigned mask, struct tally_of_masks *tally)
 {
 	struct model model;
 	bool few = __builtin_popcount(mask) < 7;
@@ -181,13 +202,17 @@ static void run_mask(struct pair *pair, unsigned mask, struct tally_of_masks *ta
 	pair_reopen(pair);
 	sim_link_drop_mask(pair->client.out, mask & ((1 << LOSSES) - 1));
 	sim_link_drop_mask(pair->server.out, mask >> LOSSES);
+	if (session->len > 0)
+		bring(pair, session);
 	pair_handshake(pair);
-	run_model(&model, mask & ((1 << LOSSES) - 1), mask >> LOSSES);
+	run_model(&model, session->len > 0, mask & ((1 << LOSSES) - 1), mask >> LOSSES);
 	assert_as_modelled(pair, &model, mask);
 	tally->few_lost += few;
-	if (pair->client.status == DTLS_OK) {
+	if (pair->client.status == DTLS_OK && pair->server.status == DTLS_OK) {
 		tally->connected++;
 		tally->few_connected += few;
+		ck_assert_int_eq(dtls_conn_resumed(pair->client.conn), session->len > 0);
+		ck_assert_int_eq(dtls_conn_resumed(pair->server.conn), session->len > 0);
 		pair_assert_exchange(pair);
 	}
 }
@@ -200,21 +225,65 @@ static double cpu_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-START_TEST(masks_all)
+static struct tally_of_masks run_all(struct pair *pair, const struct session *session)
 {
 	struct tally_of_masks tally = {0, 0, 0};
 	double before = cpu_s();
+
+	for (unsigned mask = 0; mask < MASKS; mask++)
+		run_mask(pair, session, mask, &tally);
+	/* Two seconds; a sanitized build is given more time by the makefile. */
+	ck_assert_double_lt(cpu_s() - before, 2.0 * TEST_TIMEOUT_S / 60);
+	return tally;
+}
+
+START_TEST(masks_all)
+{
+	struct tally_of_masks tally;
 	struct pair pair;
 
 	pair_open(&pair);
-	for (unsigned mask = 0; mask < MASKS; mask++)
-		run_mask(&pair, mask, &tally);
+	tally = run_all(&pair, &(struct session){.len = 0});
 	pair_close(&pair);
 	ck_assert_uint_eq(tally.few_lost, 848);
 	ck_assert_uint_eq(tally.few_connected, 848);
 	ck_assert_uint_eq(tally.connected, 966);
-	/* Two seconds; a sanitized build is given more time by the makefile. */
-	ck_assert_double_lt(cpu_s() - before, 2.0 * TEST_TIMEOUT_S / 60);
+}
+END_TEST
+
+static struct tally_of_masks resume_all(bool by_ticket)
+{
+	struct tally_of_masks tally;
+	struct session session;
+	struct pair pair;
+
+	pair_open(&pair);
+	ck_assert_int_eq(dtls_context_set_resumption(pair.server.ctx, 3600000, by_ticket ? 0 : 1), DTLS_OK);
+	ck_assert_int_eq(dtls_context_set_session_tickets(pair.client.ctx, by_ticket), DTLS_OK);
+	pair_handshake(&pair);
+	ck_assert_int_eq(
+	    dtls_conn_session_save(pair.client.conn, session.bytes, sizeof(session.bytes), &session.len), DTLS_OK);
+	tally = run_all(&pair, &session);
+	pair_close(&pair);
+	return tally;
+}
+
+START_TEST(masks_resumed_by_ticket)
+{
+	struct tally_of_masks tally = resume_all(true);
+
+	ck_assert_uint_eq(tally.few_lost, 848);
+	ck_assert_uint_eq(tally.few_connected, 848);
+	ck_assert_uint_eq(tally.connected, 966);
+}
+END_TEST
+
+START_TEST(masks_resumed_by_id)
+{
+	struct tally_of_masks tally = resume_all(false);
+
+	ck_assert_uint_eq(tally.few_connected, 848);
+	ck_assert_uint_eq(tally.connected, 966);
 }
 END_TEST
 
@@ -223,5 +292,7 @@ Suite *masks_suite(void)
 	Suite *s = suite_create("masks");
 
 	TEST(s, masks_all);
+	TEST(s, masks_resumed_by_ticket);
+	TEST(s, masks_resumed_by_id);
 	return s;
 }
