@@ -58,6 +58,7 @@ PROGRAMS = $(call binaries,$(PROGRAM_SRC))
 API_PROGRAMS = $(call binaries,$(API_SRC))
 BENCHES = $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 MODULES = $(BUILD)/obj/examples/modules.a
+BENCH_MODULES = $(BUILD)/obj/tests/bench/modules.a
 STATIC = $(BUILD)/lib/libdtls.a
 SHARED = $(BUILD)/lib/libdtls.so.$(VERSION)
 SHARED_LINKS = $(BUILD)/lib/$(SONAME) $(BUILD)/lib/libdtls.so
@@ -76,11 +77,11 @@ ifndef V
 endif
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: all tests bench python deps help check asan tsan lint demo check-debian13 bench-python bench-coap install install-python uninstall clean FORCE
+.PHONY: all tests benches bench python deps help check asan tsan lint demo check-debian13 bench-deps bench-python bench-coap install install-python uninstall clean FORCE
 
 all: $(STATIC) $(SHARED) $(SHARED_LINKS) $(SHIM) $(if $(COAP),$(COAP_ARCHIVE)) $(PROGRAMS) $(API_PROGRAMS)
 tests: $(BUILD)/tests/run
-bench: $(BENCHES)
+benches: $(BENCHES)
 
 help:
 	echo 'all                libraries in $(BUILD)/lib, programs in $(BUILD)/bin'
@@ -89,7 +90,8 @@ help:
 	echo 'check              every test; check-NAME: one suite, one test, or tests/test_NAME.sh'
 	echo 'asan tsan          the tests under the address, undefined, leak and thread sanitizers'
 	echo 'lint               format, static analysis, exported symbols, sizes'
-	echo 'bench-NAME         builds and runs one of: $(notdir $(BENCHES)) coap'
+	echo 'bench              every benchmark; the table is $(BUILD)/bench/results.md'
+	echo 'bench-NAME         one of: $(notdir $(BENCHES)) coap'
 	echo 'check-debian13     the tests in a Debian 13 chroot, against mbed TLS 3.6'
 	echo 'deps               installs the Debian packages that are missing'
 	echo 'install uninstall  DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR); PYTHON= without the Python module, COAP= without CoAP'
@@ -193,7 +195,12 @@ $(BUILD)/tests/run: $(call objects,$(TEST_SRC)) $(COAP_OBJ) $(LIB_OBJ) $(SHIM_OB
 	mkdir -p $(@D)
 	echo '  LINK  $@'
 	$(link) $$(pkg-config --libs check)
-$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/bench_%.o $(call objects,$(BENCH_COMMON)) $(LIB_OBJ) $(SOURCES)
+# Each benchmark takes the peers that it needs, and loads no library of another's: memory is measured, too.
+$(BENCH_MODULES): $(call objects,$(BENCH_COMMON)) $(SOURCES)
+	mkdir -p $(@D) && rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
+$(BENCHES): MODULE_LIBS = -Wl,--as-needed -lssl -lcrypto -lgnutls
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/bench_%.o $(BENCH_MODULES) $(LIB_OBJ) $(SOURCES)
 	mkdir -p $(@D)
 	echo '  LINK  $@'
 	$(link)
@@ -249,14 +256,21 @@ tsan: deps
 	BUILD=$(BUILD)/tsan $(BUILD)/tsan/tests/run
 
 lint:
-	sh tests/deps.sh check python lint
+	sh tests/deps.sh check python bench lint
 	$(MAKE) --no-print-directory all python
 	BUILD=$(BUILD) CC='$(CC)' PYTHON_INCLUDE='$(PYTHON_INCLUDE)' bash tests/lint.sh $(ALL_CPPFLAGS)
 
-bench-%: $(BUILD)/bench/%
-	$<
-bench-python: $(BUILD)/bench/python python
-	PYTHONPATH=$(BUILD)/python $(PYTHON) tests/bench/bench_python.py $<
+bench: bench-deps
+	$(MAKE) --no-print-directory benches
+	BUILD=$(BUILD) bash tests/bench.sh $(filter-out %/python,$(BENCHES))
+bench-%: bench-deps
+	$(MAKE) --no-print-directory $(BUILD)/bench/$*
+	$(BUILD)/bench/$*
+bench-deps:
+	sh tests/deps.sh check bench
+bench-python: bench-deps
+	$(MAKE) --no-print-directory $(BUILD)/bench/python python
+	PYTHONPATH=$(BUILD)/python $(PYTHON) tests/bench/bench_python.py $(BUILD)/bench/python
 bench-coap: $(COAP_PROGRAMS) $(BUILD)/bin/dtls-relay $(BUILD)/bin/dtls-genpsk
 	BIN=$(BUILD)/bin bash tests/coap_fleet.sh
 demo: deps

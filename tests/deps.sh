@@ -6,6 +6,7 @@ group() {
 	case $1 in
 	check) echo gcc make libc6-dev pkg-config libmbedtls-dev libpcap-dev gnuplot-nox check openssl gnutls-bin tshark mosquitto mosquitto-clients libcoap3-dev libcoap3-bin ;;
 	python) echo python3 python3-dev python3-setuptools python3-pip python3-wheel python3-venv ;;
+	bench) echo libssl-dev libgnutls28-dev ;;
 	lint) echo clang-format clang-tidy cppcheck shellcheck flake8 mypy ;;
 	debian13) echo debootstrap ;;
 	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
