@@ -63,13 +63,17 @@ size_t address_pair_key(const struct address *peer, const struct address *local,
 
 uint64_t address_prefix(const struct address *a)
 {
-	uint64_t prefix = 0;
+	uint8_t prefix[8] = {0}; /* RFC 4291, 2.4: of IPv6 networks, none begins so */
+	uint64_t value;
 
 	if (a->any.sa_family == AF_INET)
-		memcpy(&prefix, &a->in.sin_addr, 4);
+		memcpy(prefix + 4, &a->in.sin_addr, 4);
+	else if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+		memcpy(prefix + 4, a->in6.sin6_addr.s6_addr + 12, 4);
 	else
-		memcpy(&prefix, &a->in6.sin6_addr, 8);
-	return prefix;
+		memcpy(prefix, &a->in6.sin6_addr, 8);
+	memcpy(&value, prefix, sizeof(value));
+	return value;
 }
 
 char *address_text(const struct address *a, char text[ADDRESS_TEXT])

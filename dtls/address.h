@@ -28,7 +28,7 @@ bool address_equal(const struct address *, const struct address *);
 /* Bytes that differ when the peer's address and port, or our own address, do: 16 for IPv4, 48 for IPv6, which is
  * returned. local may be unset: its bytes are zero. */
 size_t address_pair_key(const struct address *peer, const struct address *local, uint8_t key[ADDRESS_PAIR_KEY]);
-/* The /32 of an IPv4 address, the /64 of an IPv6 one. */
+/* The /32 of an IPv4 address, mapped into IPv6 or not; the /64 of an IPv6 one. */
 uint64_t address_prefix(const struct address *);
 /* 192.0.2.7:5684 or [2001:db8::7]:5684; returns text. */
 char *address_text(const struct address *, char text[ADDRESS_TEXT]);

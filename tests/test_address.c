@@ -143,6 +143,18 @@ START_TEST(address_prefix_is_the_host_or_the_64)
 }
 END_TEST
 
+/* A socket bound to :: sees IPv4 so: the whole of it must not be one network. */
+START_TEST(address_prefix_of_mapped_ipv4_is_the_host)
+{
+	ck_assert_uint_ne(prefix6("::ffff:192.0.2.7", 1), prefix6("::ffff:192.0.2.8", 1));
+	ck_assert_uint_ne(prefix6("::ffff:192.0.2.7", 1), prefix6("::ffff:193.0.2.7", 1));
+	ck_assert_uint_eq(prefix6("::ffff:192.0.2.7", 1), prefix6("::ffff:192.0.2.7", 2));
+	ck_assert_uint_eq(prefix6("::ffff:192.0.2.7", 1), prefix4("192.0.2.7", 1));
+	ck_assert_uint_ne(prefix6("c000:207::", 1), prefix4("192.0.2.7", 1));
+	ck_assert_uint_ne(prefix6("::192.0.2.7", 1), prefix4("192.0.2.7", 1));
+}
+END_TEST
+
 static void assert_text(struct address a, const char *expected)
 {
 	char text[ADDRESS_TEXT];
@@ -186,6 +198,7 @@ Suite *address_suite(void)
 	TEST(suite, address_equal_compares_all_of_it);
 	TEST(suite, address_pair_key_tells_peers_and_local_addresses_apart);
 	TEST(suite, address_prefix_is_the_host_or_the_64);
+	TEST(suite, address_prefix_of_mapped_ipv4_is_the_host);
 	TEST(suite, address_as_text);
 	TEST(suite, address_wildcards);
 	return suite;
