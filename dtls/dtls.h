@@ -302,6 +302,13 @@ struct dtls_limits { /* 0 means the default */
 	int64_t handshake_ms; /* an unfinished handshake ends by then, whatever the peer sends; default: the sum of
 	                          * the fixed retransmission schedule, 123 s */
 	int64_t idle_ms; /* a peer silent this long is closed; 0: none is */
+	/* What one source may have answered, sustained and at once: an IPv4 address, or the /64 of an IPv6 one, with
+	 * everybody behind it. Beyond that a hello is dropped, counted, and nothing is kept; its client sends it again. The
+	 * defaults let 2000 sensors behind one address come back within the same second; a proxy that hides more wants
+	 * more, UINT_MAX is no limit. An address is easily spoofed in a hello without a cookie, in a handshake it is proven: the
+	 * two are counted apart. */
+	unsigned hellos_per_s, hellos_at_once; /* without a valid cookie: 2000; ten times as many */
+	unsigned handshakes_per_s, handshakes_at_once; /* begun: 200; ten times as many */
 };
 /* Borrows fd, a bound UDP socket, IPv4 or IPv6, which it reads without blocking. NULL: dtls_context_error(). On a
  * socket bound to a wildcard, replies leave from the address that the peer wrote to. limits may be NULL. */
@@ -400,6 +407,8 @@ struct dtls_stats {
 	uint64_t forgeries; /* records that did not authenticate */
 	uint64_t closed_by_peer, closed_idle, closed_replaced, closed_evicted, closed_revoked, closed_error;
 	uint64_t peers, handshakes; /* gauges: established now, unfinished now */
+	uint64_t drop_source_hellos; /* beyond hellos_per_s of their source */
+	uint64_t drop_source_handshakes; /* with a valid cookie, beyond handshakes_per_s of their source */
 };
 int dtls_endpoint_stats(const struct dtls_endpoint *, struct dtls_stats *);
 

@@ -9,6 +9,7 @@
 #include "peertable.h"
 #include "schedule.h"
 #include "socket.h"
+#include "sources.h"
 
 struct dtls_endpoint {
 	struct dtls_context *ctx;
@@ -23,6 +24,7 @@ struct dtls_endpoint {
 	struct peertable table;
 	struct schedule schedule;
 	struct handshakes handshakes;
+	struct sources hello_sources, handshake_sources; /* apart: who is not proven must not crowd out who is */
 	struct peer_list open; /* the longest silent first */
 	uint64_t open_count, generations;
 

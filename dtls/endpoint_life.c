@@ -1,12 +1,24 @@
 #include "endpoint.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 enum {
 	DEFAULT_MAX_PEERS = 100000,
 	DEFAULT_MAX_HANDSHAKES = 1000,
+	DEFAULT_HELLOS_PER_S = 2000,
+	DEFAULT_HANDSHAKES_PER_S = 200,
+	DEFAULT_SECONDS_AT_ONCE = 10,
 	CLOSED_AT_ONCE = 64,
 };
+
+static void take_rate(unsigned *per_s, unsigned *at_once, unsigned default_per_s)
+{
+	if (*per_s == 0)
+		*per_s = default_per_s;
+	if (*at_once == 0)
+		*at_once = *per_s < UINT_MAX / DEFAULT_SECONDS_AT_ONCE ? *per_s * DEFAULT_SECONDS_AT_ONCE : UINT_MAX;
+}
 
 static bool take_limits(struct dtls_endpoint *ep, const struct dtls_limits *limits)
 {
@@ -24,7 +36,23 @@ static bool take_limits(struct dtls_endpoint *ep, const struct dtls_limits *limi
 		l->max_handshakes = DEFAULT_MAX_HANDSHAKES;
 	if (l->handshake_ms == 0)
 		l->handshake_ms = ep->settings->give_up_ms;
+	take_rate(&l->hellos_per_s, &l->hellos_at_once, DEFAULT_HELLOS_PER_S);
+	take_rate(&l->handshakes_per_s, &l->handshakes_at_once, DEFAULT_HANDSHAKES_PER_S);
 	return true;
+}
+
+/* Of all that strangers make use of, nothing is left to be allocated when they come. */
+static bool make_tables(struct dtls_endpoint *ep)
+{
+	const struct dtls_limits *l = &ep->limits;
+	struct rng *rng = &ep->ctx->rng;
+
+	if (peertable_init(&ep->table, rng) == 0 &&
+	    sources_init(&ep->hello_sources, rng, l->hellos_per_s, l->hellos_at_once) == 0 &&
+	    sources_init(&ep->handshake_sources, rng, l->handshakes_per_s, l->handshakes_at_once) == 0)
+		return true;
+	context_fail(ep->ctx, 0, "no memory or no randomness for the tables of peers and sources");
+	return false;
 }
 
 static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct dtls_limits *limits)
@@ -50,11 +78,8 @@ static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct
 	ep->process = fork_generation();
 	ep->last_event = &ep->first_event;
 	outbox_init(&ep->outbox);
-	if (peertable_init(&ep->table, &ctx->rng) != 0) {
-		context_fail(ctx, 0, "no memory or no randomness for the table of peers");
-	} else if (take_limits(ep, limits)) {
+	if (take_limits(ep, limits) && make_tables(ep))
 		return ep;
-	}
 	dtls_endpoint_free(ep);
 	return NULL;
 }
@@ -118,6 +143,8 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 	free_all_peers(ep);
 	outbox_free(&ep->outbox);
 	peertable_free(&ep->table);
+	sources_free(&ep->hello_sources);
+	sources_free(&ep->handshake_sources);
 	schedule_free(&ep->schedule);
 	settings_free(ep->settings);
 	dtls_context_free(ep->ctx);

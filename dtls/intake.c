@@ -42,9 +42,21 @@ static bool passes_the_gate(const struct arrival *in, struct hello *hello)
 		stats->cookies_accepted++;
 		return true;
 	}
+	if (!sources_take(&in->ep->hello_sources, in->from, endpoint_now(in->ep))) {
+		stats->drop_source_hellos++;
+		return false;
+	}
 	stats->hello_replies++;
 	endpoint_reply(in->ep, in->from, in->local, reply, reply_len);
 	return false;
+}
+
+static bool may_begin(const struct arrival *in)
+{
+	bool may = sources_take(&in->ep->handshake_sources, in->from, endpoint_now(in->ep));
+
+	in->ep->stats.drop_source_handshakes += !may;
+	return may;
 }
 
 static void begin(const struct arrival *in, const struct hello *hello, struct dtls_peer *predecessor)
@@ -85,6 +97,8 @@ static void to_unfinished(const struct arrival *in, struct dtls_peer *peer)
 		feed_handshake(peer, in->datagram, in->len);
 		return;
 	}
+	if (!may_begin(in))
+		return;
 	/* The client rebooted in the middle, and its address is proven. */
 	peer_give_way(peer, newer_hello);
 	begin(in, &hello, NULL);
@@ -105,6 +119,8 @@ static void to_successor_by_hello(const struct arrival *in, struct dtls_peer *pe
 		feed_handshake(peer->successor, in->datagram, in->len);
 		return;
 	}
+	if (!may_begin(in))
+		return;
 	if (peer->successor != NULL)
 		peer_give_way(peer->successor, newer_hello);
 	begin(in, &hello, peer);
@@ -188,7 +204,7 @@ void intake(
 
 	ep->stats.datagrams_in++;
 	if (peer == NULL) {
-		if (passes_the_gate(&in, &hello))
+		if (passes_the_gate(&in, &hello) && may_begin(&in))
 			begin(&in, &hello, NULL);
 	} else if (peer->state == PEER_HANDSHAKE) {
 		to_unfinished(&in, peer);

@@ -24,6 +24,7 @@
 	X(timer) \
 	X(schedule) \
 	X(peertable) \
+	X(sources) \
 	X(error) \
 	X(session) \
 	X(handshake) \
