@@ -10,8 +10,8 @@ enum { BLOCK = 16, STAGE = 16 * BLOCK };
 /* AES-CBC-MAC over input that begins with its own length, which makes it prefix-free. */
 struct mac {
 	mbedtls_aes_context *key;
-	uint8_t chain[BLOCK], stage[STAGE];
 	size_t used;
+	uint8_t chain[BLOCK], stage[STAGE];
 };
 
 static void mac_flush(struct mac *m)
@@ -22,50 +22,53 @@ static void mac_flush(struct mac *m)
 	m->used = 0;
 }
 
-static void mac_add(struct mac *m, const void *data, size_t len)
+static void mac_add(struct mac *m, const uint8_t *p, size_t len)
 {
-	const uint8_t *p = data;
-
-	while (len > 0) {
-		size_t n = len < STAGE - m->used ? len : STAGE - m->used;
+	while (len > STAGE - m->used) {
+		size_t n = STAGE - m->used;
 
 		memcpy(m->stage + m->used, p, n);
-		m->used += n;
+		m->used = STAGE;
+		mac_flush(m);
 		p += n;
 		len -= n;
-		if (m->used == STAGE)
-			mac_flush(m);
 	}
+	memcpy(m->stage + m->used, p, len);
+	m->used += len;
 }
 
-static void mac_add_vector(struct mac *m, struct bytes v)
+/* All lengths stand in front, the last one as a sum, which two bytes hold: a hello has at most RECORD_PLAIN_MAX. Then
+ * what is always as long, which fits the stage. */
+static void mac_begin(struct mac *m, struct bytes id, const struct hello *h, const uint8_t cookie[COOKIE_LEN])
 {
-	uint8_t len[2] = {(uint8_t)(v.len >> 8), (uint8_t)v.len};
+	size_t total = id.len + h->session_id.len + h->suites.len + h->compression.len;
+	uint8_t *p = put_16(m->stage, total);
 
-	mac_add(m, len, sizeof(len));
-	mac_add(m, v.at, v.len);
+	*p++ = (uint8_t)id.len;
+	*p++ = (uint8_t)h->session_id.len;
+	*p++ = (uint8_t)h->compression.len;
+	memcpy(p, cookie, MAC);
+	memcpy(p + MAC, h->version, 2);
+	memcpy(p + MAC + 2, h->random, HELLO_RANDOM);
+	m->used = (size_t)(p - m->stage) + MAC + 2 + HELLO_RANDOM;
+	memset(m->chain, 0, sizeof(m->chain));
 }
 
 /* The cookie's MAC, for what stands before it. */
 static void mac_hello(mbedtls_aes_context *key, struct bytes id, const struct hello *h, uint8_t cookie[COOKIE_LEN])
 {
 	static const uint8_t zeros[BLOCK];
-	size_t total = MAC + 8 + id.len + 2 + HELLO_RANDOM + h->session_id.len + h->suites.len + h->compression.len;
-	uint8_t prefix[4] = {(uint8_t)(total >> 24), (uint8_t)(total >> 16), (uint8_t)(total >> 8), (uint8_t)total};
-	struct mac m = {.key = key};
+	struct mac m;
 
-	mac_add(&m, prefix, sizeof(prefix));
-	mac_add(&m, cookie, MAC);
-	mac_add_vector(&m, id);
-	mac_add(&m, h->version, 2);
-	mac_add(&m, h->random, HELLO_RANDOM);
-	mac_add_vector(&m, h->session_id);
-	mac_add_vector(&m, h->suites);
-	mac_add_vector(&m, h->compression);
+	m.key = key;
+	mac_begin(&m, id, h, cookie);
+	mac_add(&m, id.at, id.len);
+	mac_add(&m, h->session_id.at, h->session_id.len);
+	mac_add(&m, h->suites.at, h->suites.len);
+	mac_add(&m, h->compression.at, h->compression.len);
 	if (m.used % BLOCK != 0)
 		mac_add(&m, zeros, BLOCK - m.used % BLOCK);
-	if (m.used != 0)
-		mac_flush(&m);
+	mac_flush(&m);
 	memcpy(cookie + MAC, m.chain, MAC_LEN);
 }
 

@@ -44,7 +44,7 @@ enum hello_kind hello_parse(const void *datagram, size_t len, struct hello *h)
 
 	if (!record_next(&at, &len, &h->record) || !record_is_client_hello(&h->record))
 		return HELLO_NONE;
-	if (!record_message(&h->record, &m))
+	if (h->record.len > RECORD_PLAIN_MAX || !record_message(&h->record, &m))
 		return HELLO_MALFORMED;
 	/* Reassembly needs state, and state is what an unproven address does not get. */
 	if (m.offset != 0 || m.len != m.length)

@@ -318,6 +318,35 @@ START_TEST(cookie_fields_do_not_run_together)
 }
 END_TEST
 
+/* The same bytes in the same order, with the borders between the fields elsewhere. */
+START_TEST(cookie_borders_between_fields_are_covered)
+{
+	struct hello_parts a = sample, b = sample;
+	uint8_t cookie[COOKIE_LEN];
+
+	begin();
+	make(0, &a, cookie);
+	b.session_id = (struct bytes){(const uint8_t *)"bcd", 3};
+	ck_assert(!check(0, (struct bytes){(const uint8_t *)"192.0.2.7:5684a", 15}, &b, cookie, COOKIE_LEN));
+	b.session_id = (struct bytes){(const uint8_t *)"ab", 2};
+	b.suites = (struct bytes){(const uint8_t *)"cd\xc0\xa8\xc0\xa4\x00\xff", 8};
+	ck_assert(!check(0, id, &b, cookie, COOKIE_LEN));
+	b = sample;
+	b.suites.len = 4;
+	b.compression = (struct bytes){(const uint8_t *)"\x00\xff\1\0", 4};
+	ck_assert(!check(0, id, &b, cookie, COOKIE_LEN));
+	/* What is filled up with zeros is something else than zeros. */
+	a.compression = (struct bytes){(const uint8_t *)"\5", 1};
+	make(0, &a, cookie);
+	b = sample;
+	b.suites = (struct bytes){(const uint8_t *)"\xc0\xa8\xc0\xa4\x00\xff\5\0", 8};
+	b.compression = (struct bytes){(const uint8_t *)"\0", 1};
+	ck_assert(!check(0, id, &b, cookie, COOKIE_LEN));
+	ck_assert(check(0, id, &a, cookie, COOKIE_LEN));
+	end();
+}
+END_TEST
+
 START_TEST(cookie_long_suite_lists_are_covered)
 {
 	uint8_t suites[1024] = {0}, cookie[COOKIE_LEN];
@@ -448,6 +477,7 @@ Suite *cookie_suite(void)
 	TEST(suite, cookie_of_another_client);
 	TEST(suite, cookie_of_another_hello);
 	TEST(suite, cookie_fields_do_not_run_together);
+	TEST(suite, cookie_borders_between_fields_are_covered);
 	TEST(suite, cookie_long_suite_lists_are_covered);
 	TEST(suite, cookie_ignores_sequence_numbers_and_extensions);
 	TEST(suite, cookie_measures_the_round_trip);

@@ -130,6 +130,28 @@ START_TEST(hello_smallest_is_accepted)
 }
 END_TEST
 
+/* RFC 5246, 6.2.1: no record has more than 2^14 bytes of plaintext. */
+START_TEST(hello_largest_is_accepted)
+{
+	static uint8_t datagram[RECORD_HEADER + RECORD_PLAIN_MAX + 1];
+
+	for (size_t len = RECORD_PLAIN_MAX - 1; len <= RECORD_PLAIN_MAX + 1; len++) {
+		struct raw_hello d;
+		uint8_t *at;
+
+		hello_build(&small, &d);
+		memcpy(datagram, d.bytes, d.len);
+		put_16(datagram + 11, len);
+		put_24(datagram + 14, len - MESSAGE_HEADER);
+		put_24(datagram + 22, len - MESSAGE_HEADER);
+		at = datagram + d.len;
+		put_16(at, (size_t)(datagram + RECORD_HEADER + len - at - 2));
+		ck_assert_int_eq(parse(datagram, RECORD_HEADER + len),
+		    len <= RECORD_PLAIN_MAX ? HELLO_OK : HELLO_MALFORMED);
+	}
+}
+END_TEST
+
 START_TEST(hello_malformed_vectors)
 {
 	static const uint8_t zeros[64];
@@ -329,6 +351,7 @@ Suite *hello_suite(void)
 	TEST(suite, hello_every_truncation_with_lengths_that_agree);
 	TEST(suite, hello_any_byte_changed_stays_in_bounds);
 	TEST(suite, hello_smallest_is_accepted);
+	TEST(suite, hello_largest_is_accepted);
 	TEST(suite, hello_malformed_vectors);
 	TEST(suite, hello_lengths_past_the_end);
 	TEST(suite, hello_cookies_of_every_length);
