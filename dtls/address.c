@@ -63,7 +63,7 @@ size_t address_pair_key(const struct address *peer, const struct address *local,
 
 uint64_t address_prefix(const struct address *a)
 {
-	uint8_t prefix[8] = {0}; /* RFC 4291, 2.4: of IPv6 networks, none begins so */
+	uint8_t prefix[8] = {0}; /* 0000::/8 is reserved: an IPv4 address is no IPv6 network */
 	uint64_t value;
 
 	if (a->any.sa_family == AF_INET)

@@ -311,7 +311,8 @@ struct dtls_limits { /* 0 means the default */
 	unsigned handshakes_per_s, handshakes_at_once; /* begun: 200; ten times as many */
 };
 /* Borrows fd, a bound UDP socket, IPv4 or IPv6, which it reads without blocking. NULL: dtls_context_error(). On a
- * socket bound to a wildcard, replies leave from the address that the peer wrote to. limits may be NULL. */
+ * socket bound to a wildcard, replies leave from the address that the peer wrote to. limits may be NULL. Give the socket a
+ * large SO_RCVBUF: where a burst or a flood overflows it, the kernel drops the datagrams of peers as well. */
 struct dtls_endpoint *dtls_endpoint_new(struct dtls_context *, int fd, const struct dtls_limits *limits);
 /* The same over the caller's own datagrams. recv stores one datagram and its sender (*from_len: room, then length) and
  * returns its length or DTLS_WANT_READ; send returns len, DTLS_WANT_WRITE, or DTLS_FAIL when this datagram is lost.

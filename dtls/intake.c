@@ -18,9 +18,10 @@ static bool passes_the_gate(const struct arrival *in, struct hello *hello)
 	struct dtls_stats *stats = &in->ep->stats;
 	uint8_t reply[HELLO_VERIFY_REQUEST_MAX], key[ADDRESS_PAIR_KEY];
 	struct bytes id = {key, address_pair_key(in->from, in->local, key)};
+	int64_t now = endpoint_now(in->ep);
 	size_t reply_len;
 
-	switch (gate_judge(in->ep->ctx, endpoint_now(in->ep), id, in->datagram, in->len, hello, reply, &reply_len)) {
+	switch (gate_judge(in->ep->ctx, now, id, in->datagram, in->len, hello, reply, &reply_len)) {
 	case GATE_JUNK:
 		stats->drop_junk++;
 		return false;
@@ -42,7 +43,7 @@ static bool passes_the_gate(const struct arrival *in, struct hello *hello)
 		stats->cookies_accepted++;
 		return true;
 	}
-	if (!sources_take(&in->ep->hello_sources, in->from, endpoint_now(in->ep))) {
+	if (!sources_take(&in->ep->hello_sources, in->from, now)) {
 		stats->drop_source_hellos++;
 		return false;
 	}

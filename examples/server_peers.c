@@ -140,6 +140,7 @@ static void serve(struct server *s)
 
 static int start(struct server *s)
 {
+	cli_widen(s->fd);
 	s->ep = dtls_endpoint_new(s->dtls.ctx, s->fd, &s->limits);
 	if (s->ep == NULL)
 		cli_usage("%s", dtls_context_error(s->dtls.ctx));

@@ -331,6 +331,9 @@ START_TEST(cookie_borders_between_fields_are_covered)
 	b.session_id = (struct bytes){(const uint8_t *)"ab", 2};
 	b.suites = (struct bytes){(const uint8_t *)"cd\xc0\xa8\xc0\xa4\x00\xff", 8};
 	ck_assert(!check(0, id, &b, cookie, COOKIE_LEN));
+	b.session_id = (struct bytes){(const uint8_t *)"cd\xc0\xa8", 4};
+	b.suites = (struct bytes){(const uint8_t *)"\xc0\xa4\x00\xff", 4};
+	ck_assert(!check(0, (struct bytes){(const uint8_t *)"192.0.2.7:5684ab", 16}, &b, cookie, COOKIE_LEN));
 	b = sample;
 	b.suites.len = 4;
 	b.compression = (struct bytes){(const uint8_t *)"\x00\xff\1\0", 4};
@@ -361,6 +364,12 @@ START_TEST(cookie_long_suite_lists_are_covered)
 		suites[i] ^= 1;
 	}
 	ck_assert(check(0, id, &parts, cookie, COOKIE_LEN));
+	for (parts.suites.len = 2; parts.suites.len < 600; parts.suites.len += 2) {
+		make(0, &parts, cookie);
+		ck_assert(check(0, id, &parts, cookie, COOKIE_LEN));
+		suites[parts.suites.len - 1] ^= 1;
+		ck_assert(!check(0, id, &parts, cookie, COOKIE_LEN));
+	}
 	end();
 }
 END_TEST
