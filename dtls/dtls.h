@@ -410,8 +410,29 @@ struct dtls_stats {
 	uint64_t peers, handshakes; /* gauges: established now, unfinished now */
 	uint64_t drop_source_hellos; /* beyond hellos_per_s of their source */
 	uint64_t drop_source_handshakes; /* with a valid cookie, beyond handshakes_per_s of their source */
+	uint64_t drop_inbox; /* that dtls_endpoint_deliver() had no room for */
 };
 int dtls_endpoint_stats(const struct dtls_endpoint *, struct dtls_stats *);
+/* Adds the counters and gauges of more to those of sum, of which both know. */
+void dtls_stats_add(struct dtls_stats *sum, const struct dtls_stats *more);
+
+/* More than one core: an endpoint for each thread, all made from one context, which shares its cookie secrets, keys and
+ * settings, each on a socket of its own. The sockets are bound to the same address with SO_REUSEPORT, all of them before the
+ * first endpoint takes a datagram, and none is closed before the last one has taken its last: then Linux gives all
+ * datagrams of one address and port to the same socket, and peers stay where they are. limits are each endpoint's own.
+ * examples/server_threads.c does all of this.
+ *
+ * Where a datagram does reach another thread than the one that has its peer, as after the address of a peer changed, it can
+ * be handed over: */
+/* The owner: from now on this endpoint takes datagrams that other threads deliver; poll the descriptor that is returned for
+ * POLLIN beside the socket, and call recv. DTLS_FAIL: dtls_endpoint_error(). The endpoint closes it. */
+int dtls_endpoint_inbox(struct dtls_endpoint *);
+/* Any thread, while the endpoint lives: a datagram for it, as recv would have taken it from the socket. local is the
+ * address that it came to where the sockets are bound to a wildcard; otherwise it may be NULL. Copies all. DTLS_OK;
+ * DTLS_WANT_WRITE when the inbox, of 64 KB, is full, and the datagram is lost as any can be; DTLS_TOO_BIG for what is no record;
+ * DTLS_FAIL without an inbox, or for other addresses than IPv4 and IPv6; there is no sentence. */
+int dtls_endpoint_deliver(struct dtls_endpoint *, const struct sockaddr *from, socklen_t from_len,
+    const struct sockaddr *local, socklen_t local_len, const void *datagram, size_t len);
 
 #ifdef __cplusplus
 }

@@ -154,8 +154,25 @@ static ssize_t receive_over_transport(struct dtls_endpoint *ep, struct address *
 	return n > RECORD_MAX ? SOCKET_CUT : n;
 }
 
-/* Takes one datagram in. False when there is none. */
-static bool take_datagram(struct dtls_endpoint *ep)
+/* One that another thread handed over. */
+static bool take_delivered(struct dtls_endpoint *ep)
+{
+	struct address from, local;
+	ssize_t n;
+
+	if (ep->inbox == NULL)
+		return false;
+	n = inbox_take(ep->inbox, &from, &local, ep->input, sizeof(ep->input));
+	if (n < 0)
+		return false;
+	if (!ep->over_socket || !ep->socket.wildcard)
+		local = (struct address){0};
+	ep->inputs++;
+	intake(ep, &from, &local, ep->input, (size_t)n);
+	return true;
+}
+
+static bool take_received(struct dtls_endpoint *ep)
 {
 	struct address from, local = {0};
 	ssize_t n;
@@ -183,6 +200,15 @@ static bool take_datagram(struct dtls_endpoint *ep)
 	}
 	/* An error of the path (ICMP) is about a datagram sent earlier: it is nobody's end. */
 	return true;
+}
+
+/* Takes one datagram in, from where it is not the other's turn. False when there is none. */
+static bool take_datagram(struct dtls_endpoint *ep)
+{
+	ep->inbox_first = !ep->inbox_first;
+	if (ep->inbox_first)
+		return take_delivered(ep) || take_received(ep);
+	return take_received(ep) || take_delivered(ep);
 }
 
 static void begin(struct dtls_endpoint *ep)
@@ -280,6 +306,10 @@ int dtls_endpoint_stats(const struct dtls_endpoint *ep, struct dtls_stats *out)
 	stats.forgeries = ep->tally.forgeries;
 	stats.peers = ep->open_count;
 	stats.handshakes = ep->handshakes.count;
+	if (ep->inbox != NULL) {
+		stats.drop_inbox = inbox_dropped(ep->inbox);
+		stats.datagrams_in += stats.drop_inbox;
+	}
 	stats.size = size;
 	memcpy(out, &stats, size < sizeof(stats) ? size : sizeof(stats));
 	return DTLS_OK;

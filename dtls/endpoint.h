@@ -5,6 +5,7 @@
 
 #include "gate.h"
 #include "handshakes.h"
+#include "inbox.h"
 #include "outbox.h"
 #include "peertable.h"
 #include "schedule.h"
@@ -19,6 +20,8 @@ struct dtls_endpoint {
 	bool over_socket;
 	struct sock socket;
 	struct dtls_datagrams datagrams;
+	struct inbox *inbox; /* NULL until somebody asks for it */
+	bool inbox_first; /* of the two, it has the next turn */
 	struct outbox outbox;
 
 	struct peertable table;

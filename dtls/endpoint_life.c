@@ -142,6 +142,7 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 		return;
 	free_all_peers(ep);
 	outbox_free(&ep->outbox);
+	inbox_free(ep->inbox);
 	peertable_free(&ep->table);
 	sources_free(&ep->hello_sources);
 	sources_free(&ep->handshake_sources);
@@ -164,6 +165,8 @@ static void disown_all(struct dtls_endpoint *ep)
 		peer_disown(ep->open.oldest);
 	outbox_free(&ep->outbox);
 	outbox_init(&ep->outbox);
+	if (ep->inbox != NULL)
+		inbox_disown(ep->inbox);
 }
 
 void endpoint_notice_fork(struct dtls_endpoint *ep)

@@ -18,7 +18,11 @@ enum {
 	OPTION_MAX_HANDSHAKES,
 	OPTION_IDLE,
 	OPTION_STATS,
+	OPTION_THREADS,
+	OPTION_SOURCE_HELLOS,
+	OPTION_SOURCE_HANDSHAKES,
 };
+enum { THREADS_MAX = 256 };
 
 static const char help[] = "Usage: dtls-server [OPTION]... --psk=ID:HEX | --psk-file=FILE\n"
 			   "       dtls-server [OPTION]... --cert=FILE --key=FILE\n"
@@ -37,6 +41,11 @@ static const char help[] = "Usage: dtls-server [OPTION]... --psk=ID:HEX | --psk-
 			   "      --max-peers=N          sessions; beyond that the longest silent is closed\n"
 			   "                             (default 100000)\n"
 			   "      --max-handshakes=N     unfinished handshakes (default 1000)\n"
+			   "      --source-hellos=N      hellos to answer each second of one IPv4 address or\n"
+			   "                             IPv6 /64, ten times as many at once (default 2000)\n"
+			   "      --source-handshakes=N  the same of handshakes to begin (default 200)\n"
+			   "      --threads=N            that serve; the limits are for all of them together\n"
+			   "                             (default 1)\n"
 			   "      --idle=S               close a session that was silent for S seconds\n"
 			   "                             (default: never)\n"
 			   "      --stats=S              print the counters every S seconds\n"
@@ -60,8 +69,10 @@ static void tell_counters(const struct server *s, const char *when)
 {
 	int64_t ms = cli_now_ms() - s->started_at;
 
+	flockfile(stderr);
 	fprintf(stderr, "counters %s, after %" PRId64 ".%03d s:\n", when, ms / 1000, (int)(ms % 1000));
 	s->service->tell_counters(s);
+	funlockfile(stderr);
 }
 
 static void tell_story(void *arg, int64_t now_ms, const char *event)
@@ -156,6 +167,15 @@ static void read_option(struct server *s, int option, char *value)
 	case OPTION_MAX_HANDSHAKES:
 		s->limits.max_handshakes = (unsigned)cli_number("--max-handshakes", value, 1, UINT_MAX);
 		break;
+	case OPTION_SOURCE_HELLOS:
+		s->limits.hellos_per_s = (unsigned)cli_number("--source-hellos", value, 1, UINT_MAX);
+		break;
+	case OPTION_SOURCE_HANDSHAKES:
+		s->limits.handshakes_per_s = (unsigned)cli_number("--source-handshakes", value, 1, UINT_MAX);
+		break;
+	case OPTION_THREADS:
+		s->threads = (unsigned)cli_number("--threads", value, 1, THREADS_MAX);
+		break;
 	case OPTION_IDLE:
 		s->limits.idle_ms = cli_seconds("--idle", value, 10 * 365 * 86400);
 		break;
@@ -174,7 +194,10 @@ static bool read_options(struct server *s, int argc, char **argv)
 	    {"echo", no_argument, NULL, OPTION_ECHO}, {"confirm", no_argument, NULL, OPTION_CONFIRM},
 	    {"max-peers", required_argument, NULL, OPTION_MAX_PEERS},
 	    {"max-handshakes", required_argument, NULL, OPTION_MAX_HANDSHAKES},
-	    {"idle", required_argument, NULL, OPTION_IDLE}, {"stats", required_argument, NULL, OPTION_STATS},
+	    {"source-hellos", required_argument, NULL, OPTION_SOURCE_HELLOS},
+	    {"source-handshakes", required_argument, NULL, OPTION_SOURCE_HANDSHAKES},
+	    {"threads", required_argument, NULL, OPTION_THREADS}, {"idle", required_argument, NULL, OPTION_IDLE},
+	    {"stats", required_argument, NULL, OPTION_STATS},
 	    {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'}, CLI_DTLS_OPTIONS, {NULL, 0, NULL, 0}};
 	int option;
@@ -195,6 +218,8 @@ static bool read_options(struct server *s, int argc, char **argv)
 		cli_usage("\"%s\" is one argument too many", argv[optind]);
 	if (s->echo && s->confirm)
 		cli_usage("--echo prints nothing, --confirm prints and echoes: give one of them");
+	if (s->threads > 1 && s->dtls.tls)
+		cli_usage("--threads are for DTLS: run more than one server with --tls");
 	return true;
 }
 
@@ -205,7 +230,7 @@ static void start(struct server *s)
 	cli_dtls_apply(&s->dtls, NULL);
 	if (s->verbose)
 		dtls_context_set_trace(s->dtls.ctx, tell_story, s);
-	s->service = s->dtls.tls ? &server_streams : &server_peers;
+	s->service = s->dtls.tls ? &server_streams : s->threads > 1 ? &server_threads : &server_peers;
 	address = cli_resolve("--listen", s->listen, true);
 	s->fd = cli_bind(&address, s->service->socket_type);
 	s->wait_fd = s->service->start(s);
@@ -217,7 +242,7 @@ static void start(struct server *s)
 
 int main(int argc, char **argv)
 {
-	struct server s = {.dtls.server = true, .listen = "0.0.0.0:5684", .started_at = cli_now_ms()};
+	struct server s = {.dtls.server = true, .listen = "0.0.0.0:5684", .threads = 1, .started_at = cli_now_ms()};
 	int status = EXIT_SUCCESS;
 
 	cli_guard_standard();

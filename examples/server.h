@@ -1,5 +1,5 @@
 /* server.h - dtls-server in parts: dtls_server.c reads the command line and waits, server_peers.c serves DTLS peers,
- * server_streams.c and server_stream.c serve TLS clients. */
+ * server_threads.c does so on several threads, server_streams.c and server_stream.c serve TLS clients. */
 #ifndef SERVER_H
 #define SERVER_H
 
@@ -17,7 +17,7 @@ struct service { /* over one protocol */
 	void (*close)(struct server *s); /* all sessions */
 	void (*free)(struct server *s); /* what start() made */
 };
-extern const struct service server_peers, server_streams;
+extern const struct service server_peers, server_threads, server_streams;
 
 struct server {
 	struct cli_dtls dtls;
@@ -26,9 +26,12 @@ struct server {
 	const char *listen;
 	bool echo, confirm, quiet, verbose;
 	struct dtls_limits limits;
+	unsigned threads; /* 1 where the command line names no number */
 	int64_t stats_ms; /* 0: never */
 	int64_t started_at, stats_at;
 	struct dtls_endpoint *ep;
+	struct server_threads *workers;
+	unsigned threads_running;
 	struct streams *streams;
 };
 
@@ -36,6 +39,9 @@ enum {
 	SERVER_MESSAGE_MAX = 16384,
 	SERVER_CLOSING_MS = 2000, /* for the last bytes to leave */
 };
+
+/* The counters of endpoints on standard error. */
+void server_peers_tell(const struct dtls_stats *n);
 
 /* Who somebody is: the identity of the pre-shared key, or the name in the certificate; else the address stands for him. */
 struct server_name {

@@ -9,32 +9,39 @@ enum { EVENTS_BEFORE_SIGNALS = 256 };
 
 /* ---- what is told ---- */
 
+void server_peers_tell(const struct dtls_stats *n)
+{
+	fprintf(stderr, "  peers %" PRIu64 "; unfinished handshakes %" PRIu64 "\n", n->peers, n->handshakes);
+	fprintf(stderr, "  messages in %" PRIu64 ", out %" PRIu64 "; datagrams in %" PRIu64 ", out %" PRIu64 "\n",
+	    n->messages_in, n->messages_out, n->datagrams_in, n->datagrams_out);
+	fprintf(stderr, "  hello replies %" PRIu64 "; cookies accepted %" PRIu64 ", rejected %" PRIu64 "\n",
+	    n->hello_replies, n->cookies_accepted, n->cookies_rejected);
+	fprintf(stderr,
+	    "  handshakes started %" PRIu64 ", completed %" PRIu64 ", failed %" PRIu64 ", timed out %" PRIu64
+	    ", displaced %" PRIu64 "\n",
+	    n->handshakes_started, n->handshakes_completed, n->handshakes_failed, n->handshakes_timedout,
+	    n->handshakes_displaced);
+	fprintf(stderr, "  flights resent %" PRIu64 "; records forged %" PRIu64 "\n", n->retransmissions, n->forgeries);
+	fprintf(stderr,
+	    "  closed by the peer %" PRIu64 ", idle %" PRIu64 ", replaced %" PRIu64 ", evicted %" PRIu64
+	    ", revoked %" PRIu64 ", by an error %" PRIu64 "\n",
+	    n->closed_by_peer, n->closed_idle, n->closed_replaced, n->closed_evicted, n->closed_revoked, n->closed_error);
+	fprintf(stderr,
+	    "  dropped: junk %" PRIu64 ", malformed hello %" PRIu64 ", fragmented hello %" PRIu64
+	    ", replayed hello %" PRIu64 ", forged %" PRIu64 ", too long %" PRIu64 ", no memory %" PRIu64
+	    ", not sent %" PRIu64 ", odd address %" PRIu64 "\n",
+	    n->drop_junk, n->drop_malformed_hello, n->drop_fragmented_hello, n->drop_replayed_hello, n->drop_forged,
+	    n->drop_truncated, n->drop_memory, n->drop_send, n->drop_address);
+	fprintf(stderr, "  beyond the rate of their source: hellos %" PRIu64 ", handshakes %" PRIu64 "\n",
+	    n->drop_source_hellos, n->drop_source_handshakes);
+}
+
 static void tell_counters(const struct server *s)
 {
 	struct dtls_stats n = {.size = sizeof(n)};
 
 	dtls_endpoint_stats(s->ep, &n);
-	fprintf(stderr, "  peers %" PRIu64 "; unfinished handshakes %" PRIu64 "\n", n.peers, n.handshakes);
-	fprintf(stderr, "  messages in %" PRIu64 ", out %" PRIu64 "; datagrams in %" PRIu64 ", out %" PRIu64 "\n",
-	    n.messages_in, n.messages_out, n.datagrams_in, n.datagrams_out);
-	fprintf(stderr, "  hello replies %" PRIu64 "; cookies accepted %" PRIu64 ", rejected %" PRIu64 "\n",
-	    n.hello_replies, n.cookies_accepted, n.cookies_rejected);
-	fprintf(stderr,
-	    "  handshakes started %" PRIu64 ", completed %" PRIu64 ", failed %" PRIu64 ", timed out %" PRIu64
-	    ", displaced %" PRIu64 "\n",
-	    n.handshakes_started, n.handshakes_completed, n.handshakes_failed, n.handshakes_timedout,
-	    n.handshakes_displaced);
-	fprintf(stderr, "  flights resent %" PRIu64 "; records forged %" PRIu64 "\n", n.retransmissions, n.forgeries);
-	fprintf(stderr,
-	    "  closed by the peer %" PRIu64 ", idle %" PRIu64 ", replaced %" PRIu64 ", evicted %" PRIu64
-	    ", revoked %" PRIu64 ", by an error %" PRIu64 "\n",
-	    n.closed_by_peer, n.closed_idle, n.closed_replaced, n.closed_evicted, n.closed_revoked, n.closed_error);
-	fprintf(stderr,
-	    "  dropped: junk %" PRIu64 ", malformed hello %" PRIu64 ", fragmented hello %" PRIu64
-	    ", replayed hello %" PRIu64 ", forged %" PRIu64 ", too long %" PRIu64 ", no memory %" PRIu64
-	    ", not sent %" PRIu64 ", odd address %" PRIu64 "\n",
-	    n.drop_junk, n.drop_malformed_hello, n.drop_fragmented_hello, n.drop_replayed_hello, n.drop_forged,
-	    n.drop_truncated, n.drop_memory, n.drop_send, n.drop_address);
+	server_peers_tell(&n);
 }
 
 static struct server_name name_of(const struct dtls_peer *peer)
@@ -66,14 +73,12 @@ static const char *ending(const struct dtls_peer *peer)
 	}
 }
 
-static void tell_event(const struct server *s, const struct dtls_peer *peer, ssize_t event)
+static void tell_line(const struct server *s, const struct dtls_peer *peer, ssize_t event)
 {
 	const struct server_name name = name_of(peer);
 	struct server_session session;
 	size_t len;
 
-	if (s->quiet)
-		return;
 	if (event == DTLS_CONNECTED) {
 		session = (struct server_session){.cipher = dtls_peer_cipher(peer),
 		    .alpn = dtls_peer_alpn(peer),
@@ -89,6 +94,15 @@ static void tell_event(const struct server *s, const struct dtls_peer *peer, ssi
 		fprintf(stderr, "ended: %s\n", dtls_peer_error(peer));
 }
 
+static void tell_event(const struct server *s, const struct dtls_peer *peer, ssize_t event)
+{
+	if (s->quiet)
+		return;
+	flockfile(stderr); /* a line has several parts, and there may be other threads */
+	tell_line(s, peer, event);
+	funlockfile(stderr);
+}
+
 /* ---- what is done ---- */
 
 static void send_back(const struct server *s, struct dtls_peer *peer, const uint8_t *message, size_t len)
@@ -99,12 +113,14 @@ static void send_back(const struct server *s, struct dtls_peer *peer, const uint
 	if (n >= 0 || n == DTLS_FAIL || s->quiet) /* DTLS_FAIL: its end is reported next */
 		return;
 	name = name_of(peer);
+	flockfile(stderr);
 	server_begin_line(&name);
 	if (n == DTLS_TOO_BIG)
 		fprintf(stderr, "gets no answer: %zu bytes are more than the %zu of a message here\n", len,
 		    dtls_peer_max_payload(peer));
 	else
 		fprintf(stderr, "gets no answer: too many datagrams wait to be sent\n");
+	funlockfile(stderr);
 }
 
 /* One event. False: there is none now. */

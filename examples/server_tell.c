@@ -15,6 +15,7 @@ void server_print(const struct server_name *name, const void *text, size_t len)
 {
 	char address[CLI_ADDRESS_TEXT];
 
+	flockfile(stdout); /* one line, also where there are other threads */
 	if (name->identity != NULL)
 		cli_print_bytes(stdout, name->identity, name->identity_len);
 	else
@@ -22,6 +23,7 @@ void server_print(const struct server_name *name, const void *text, size_t len)
 	putchar(' ');
 	cli_print_bytes(stdout, text, len);
 	putchar('\n');
+	funlockfile(stdout);
 }
 
 void server_begin_line(const struct server_name *name)
