@@ -99,3 +99,11 @@ bool address_is_wildcard(const struct address *a)
 		return a->in.sin_addr.s_addr == htonl(INADDR_ANY);
 	return a->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
+
+void address_clear_port(struct address *a)
+{
+	if (a->any.sa_family == AF_INET)
+		a->in.sin_port = 0;
+	else
+		a->in6.sin6_port = 0;
+}

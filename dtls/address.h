@@ -32,6 +32,7 @@ size_t address_pair_key(const struct address *peer, const struct address *local,
 uint64_t address_prefix(const struct address *);
 /* 192.0.2.7:5684 or [2001:db8::7]:5684; returns text. */
 char *address_text(const struct address *, char text[ADDRESS_TEXT]);
+void address_clear_port(struct address *);
 bool address_is_wildcard(const struct address *);
 
 #endif

@@ -84,6 +84,8 @@ int dtls_endpoint_timeout(const struct dtls_endpoint *ep)
 {
 	if (ep->first_event != NULL || ep->reading != NULL || ep->more || ep->process != fork_generation())
 		return 0;
+	if (ep->inbox != NULL && !inbox_is_empty(ep->inbox))
+		return 0;
 	return timer_poll_ms(due_at(ep), endpoint_now(ep));
 }
 

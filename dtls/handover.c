@@ -25,5 +25,6 @@ int dtls_endpoint_deliver(struct dtls_endpoint *ep, const struct sockaddr *from,
 		return DTLS_FAIL;
 	if (len > RECORD_MAX)
 		return DTLS_TOO_BIG;
+	address_clear_port(&ours); /* as recv tells it */
 	return inbox_put(ep->inbox, &sender, &ours, datagram, len) ? DTLS_OK : DTLS_WANT_WRITE;
 }

@@ -97,6 +97,11 @@ static void take_over(struct inbox *in)
 	pthread_mutex_unlock(&in->lock);
 }
 
+bool inbox_is_empty(const struct inbox *in)
+{
+	return in->drained == in->to_drain && !atomic_load(&in->told);
+}
+
 ssize_t inbox_take(struct inbox *in, struct address *from, struct address *local, void *buf, size_t len)
 {
 	const struct parcel *parcel;

@@ -255,5 +255,7 @@ int main(int argc, char **argv)
 		close(s.fd);
 	}
 	cli_dtls_free(&s.dtls);
+	if (s.output_error != 0)
+		errno = s.output_error;
 	return cli_finish(status);
 }

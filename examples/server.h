@@ -32,6 +32,7 @@ struct server {
 	struct dtls_endpoint *ep;
 	struct server_threads *workers;
 	unsigned threads_running;
+	int output_error; /* errno of a thread that could not write to standard output */
 	struct streams *streams;
 };
 

@@ -40,7 +40,10 @@ static bool one_turn(struct worker *w)
 {
 	server_peers.serve(&w->server);
 	leave_stats(w);
-	return fflush(stdout) == 0 && ferror(stdout) == 0;
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return true;
+	w->server.output_error = errno;
+	return false;
 }
 
 static void *work(void *arg)
@@ -163,8 +166,13 @@ static void tell_counters(const struct server *s)
 static void close_all(struct server *s)
 {
 	eventfd_write(s->workers->stop_fd, 1);
-	while (s->threads_running > 0)
-		pthread_join(s->workers->workers[--s->threads_running].thread, NULL);
+	while (s->threads_running > 0) {
+		struct worker *w = &s->workers->workers[--s->threads_running];
+
+		pthread_join(w->thread, NULL);
+		if (w->server.output_error != 0)
+			s->output_error = w->server.output_error;
+	}
 }
 
 static void free_all(struct server *s)

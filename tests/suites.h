@@ -43,6 +43,8 @@
 	X(socket) \
 	X(icmp) \
 	X(socket_endpoint) \
+	X(inbox) \
+	X(endpoint_threads) \
 	X(thousands) \
 	X(inject) \
 	X(masks) \
