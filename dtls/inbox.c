@@ -58,7 +58,8 @@ void inbox_disown(struct inbox *in)
 	in->filled = in->to_drain = in->drained = 0;
 }
 
-bool inbox_put(struct inbox *in, const struct address *from, const struct address *local, const void *datagram, size_t len)
+bool inbox_put(
+    struct inbox *in, const struct address *from, const struct address *local, const void *datagram, size_t len)
 {
 	size_t align = _Alignof(struct parcel), room = (sizeof(struct parcel) + len + align - 1) / align * align;
 	struct parcel parcel = {.from = *from, .local = *local, .len = len, .room = room};

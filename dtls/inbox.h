@@ -24,7 +24,8 @@ void inbox_free(struct inbox *); /* may be NULL */
 /* In a child after fork(): what is in it, and the descriptor, are the parent's. */
 void inbox_disown(struct inbox *);
 /* By any thread. False, counted: there is no room. */
-bool inbox_put(struct inbox *, const struct address *from, const struct address *local, const void *datagram, size_t len);
+bool inbox_put(
+    struct inbox *, const struct address *from, const struct address *local, const void *datagram, size_t len);
 /* By the endpoint's thread. The length of the datagram, at most len, or -1. */
 bool inbox_is_empty(const struct inbox *);
 ssize_t inbox_take(struct inbox *, struct address *from, struct address *local, void *buf, size_t len);

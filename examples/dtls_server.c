@@ -197,9 +197,9 @@ static bool read_options(struct server *s, int argc, char **argv)
 	    {"source-hellos", required_argument, NULL, OPTION_SOURCE_HELLOS},
 	    {"source-handshakes", required_argument, NULL, OPTION_SOURCE_HANDSHAKES},
 	    {"threads", required_argument, NULL, OPTION_THREADS}, {"idle", required_argument, NULL, OPTION_IDLE},
-	    {"stats", required_argument, NULL, OPTION_STATS},
-	    {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, 'V'}, CLI_DTLS_OPTIONS, {NULL, 0, NULL, 0}};
+	    {"stats", required_argument, NULL, OPTION_STATS}, {"quiet", no_argument, NULL, 'q'},
+	    {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},
+	    CLI_DTLS_OPTIONS, {NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "l:qvhV", options, NULL)) != -1) {

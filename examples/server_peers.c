@@ -25,7 +25,8 @@ void server_peers_tell(const struct dtls_stats *n)
 	fprintf(stderr,
 	    "  closed by the peer %" PRIu64 ", idle %" PRIu64 ", replaced %" PRIu64 ", evicted %" PRIu64
 	    ", revoked %" PRIu64 ", by an error %" PRIu64 "\n",
-	    n->closed_by_peer, n->closed_idle, n->closed_replaced, n->closed_evicted, n->closed_revoked, n->closed_error);
+	    n->closed_by_peer, n->closed_idle, n->closed_replaced, n->closed_evicted, n->closed_revoked,
+	    n->closed_error);
 	fprintf(stderr,
 	    "  dropped: junk %" PRIu64 ", malformed hello %" PRIu64 ", fragmented hello %" PRIu64
 	    ", replayed hello %" PRIu64 ", forged %" PRIu64 ", too long %" PRIu64 ", no memory %" PRIu64

@@ -92,7 +92,8 @@ static int join(int first)
 	fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
 	    bind(fd, &address.any, address.len) != 0)
-		cli_usage("cannot listen on %s with another thread: %s", cli_address_text(&address, text), strerror(errno));
+		cli_usage(
+		    "cannot listen on %s with another thread: %s", cli_address_text(&address, text), strerror(errno));
 	return fd;
 }
 

@@ -32,7 +32,7 @@ struct group {
 
 static int join(const char *host, int first)
 {
-	struct sockaddr_storage at;
+	struct sockaddr_storage at = {0};
 	socklen_t len = sizeof(at);
 	int on = 1, fd;
 
@@ -101,7 +101,10 @@ static void *hands_over(void *arg)
 		while ((n = socket_recv(&s, buf, sizeof(buf), &from, &local)) >= 0) {
 			struct dtls_endpoint *to = t->group->threads[ntohs(from.in.sin_port) / 2 % ENDPOINTS].ep;
 
-			local.in.sin_port = htons(5); /* which means nothing */
+			/* Where it means something, it is an address without a port; elsewhere, it means nothing. */
+			if (address_len(&local) == 0 && t->handed_over % 2 == 0)
+				local.in.sin_family = AF_INET;
+			local.in.sin_port = htons((uint16_t)t->handed_over);
 			if (dtls_endpoint_deliver(to, &from.any, address_len(&from), or_null(&local),
 				address_len(&local), buf, (size_t)n) != DTLS_OK)
 				snprintf(t->wrong, sizeof(t->wrong), "a datagram could not be delivered");
@@ -123,9 +126,8 @@ static void group_begin(struct group *g, const char *host)
 		ck_assert_int_ge(dtls_endpoint_inbox(g->threads[i].ep), 0);
 	}
 	for (unsigned i = 0; i < SOCKETS; i++)
-		ck_assert_int_eq(pthread_create(&g->threads[i].id, NULL, i == ROUTER ? hands_over : serves,
-				     &g->threads[i]),
-		    0);
+		ck_assert_int_eq(
+		    pthread_create(&g->threads[i].id, NULL, i == ROUTER ? hands_over : serves, &g->threads[i]), 0);
 }
 
 /* The sum of what the endpoints count. */

@@ -146,8 +146,8 @@ START_TEST(hello_largest_is_accepted)
 		put_24(datagram + 22, len - MESSAGE_HEADER);
 		at = datagram + d.len;
 		put_16(at, (size_t)(datagram + RECORD_HEADER + len - at - 2));
-		ck_assert_int_eq(parse(datagram, RECORD_HEADER + len),
-		    len <= RECORD_PLAIN_MAX ? HELLO_OK : HELLO_MALFORMED);
+		ck_assert_int_eq(
+		    parse(datagram, RECORD_HEADER + len), len <= RECORD_PLAIN_MAX ? HELLO_OK : HELLO_MALFORMED);
 	}
 }
 END_TEST

@@ -20,7 +20,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FLOOD_PER_S = 200000, FLOOD_S = 10, HONEST_PER_S = 100, CALM_S = 3, CROWD = 600, IDLE_MS = 2000, GIVE_UP_MS = 60000 };
+enum {
+	FLOOD_PER_S = 200000,
+	FLOOD_S = 10,
+	HONEST_PER_S = 100,
+	CALM_S = 3,
+	CROWD = 600,
+	IDLE_MS = 2000,
+	GIVE_UP_MS = 60000
+};
 enum { CLIENTS_MAX = FLOOD_S * HONEST_PER_S + CROWD, RANDOM_AT = 13 + 12 + 2, GROWTH_KB = 256 };
 
 struct honest {
@@ -37,7 +45,7 @@ static struct shared { /* by all processes */
 	uint64_t sent; /* by the flood... */
 	double flood_s; /* ...in so many seconds */
 	struct honest honest;
-} *shared;
+} * shared;
 
 static void fail(const char *what, const char *why)
 {
@@ -139,7 +147,8 @@ static void flood(uint16_t port)
 			fail("make a hello", "mbed TLS sent none");
 		spoof.templates[i] = hellos[i];
 		spoof.lens[i] = (size_t)len;
-		if (i == 0 && dtls_hello_check(ctx, "x", 1, hellos[0], (size_t)len, reply, &reply_len) == DTLS_HELLO_REPLY)
+		if (i == 0 &&
+		    dtls_hello_check(ctx, "x", 1, hellos[0], (size_t)len, reply, &reply_len) == DTLS_HELLO_REPLY)
 			plain_put(&in, reply, reply_len);
 	}
 	plain_free(&client);
@@ -302,14 +311,22 @@ static int compare(const void *a, const void *b)
 	return *(const int32_t *)a - *(const int32_t *)b;
 }
 
+/* Of the handshakes that were completed, when sorted. */
+static int32_t within_ms(unsigned percent)
+{
+	const struct honest *h = &shared->honest;
+	unsigned last = h->completed > 0 ? h->completed - 1 : 0;
+
+	return h->ms[last * percent / 100];
+}
+
 static void print_honest(const char *when)
 {
 	struct honest *h = &shared->honest;
 
 	qsort(h->ms, h->completed, sizeof(*h->ms), compare);
 	printf("%s: %u of %u handshakes, in %d ms (median), %d (90 %%), %d (99 %%), %d (longest)\n", when, h->completed,
-	    h->begun, h->completed ? h->ms[h->completed / 2] : -1, h->completed ? h->ms[h->completed * 9 / 10] : -1,
-	    h->completed ? h->ms[h->completed * 99 / 100] : -1, h->completed ? h->ms[h->completed - 1] : -1);
+	    h->begun, within_ms(50), within_ms(90), within_ms(99), within_ms(100));
 	fflush(stdout);
 }
 
@@ -324,8 +341,8 @@ static int judge(const struct shared *before, const struct shared *after, long r
 	bench_figure("flood: CPU of the server", cpu_us, "µs for each datagram");
 	bench_figure("flood: lost where the socket's buffer was full",
 	    100.0 * (after->overflown - before->overflown) / (double)after->sent, "%");
-	bench_figure("flood: median honest handshake", h->ms[h->completed / 2], "ms");
-	bench_figure("flood: 99 % of the honest handshakes within", h->ms[h->completed * 99 / 100], "ms");
+	bench_figure("flood: median honest handshake", within_ms(50), "ms");
+	bench_figure("flood: 99 % of the honest handshakes within", within_ms(99), "ms");
 	missed |= bench_at_least("flood: honest handshakes completed", 100.0 * h->completed / h->begun, "%", 99);
 	printf("memory of the server: %ld KB before, %ld after, %ld at most\n", rss_before, rss_after, peak);
 	missed |= bench_at_most("flood: growth of the server",

@@ -124,7 +124,8 @@ int main(void)
 	struct bench plain = {0}, ours = {0};
 	struct dtls_context *ctx = server_context();
 	struct dtls_datagrams datagrams = {endpoint_send, endpoint_recv, &through};
-	struct dtls_limits limits = {.hellos_per_s = UINT_MAX, .handshakes_per_s = UINT_MAX}; /* they all come from one address */
+	struct dtls_limits limits = {
+	    .hellos_per_s = UINT_MAX, .handshakes_per_s = UINT_MAX}; /* they all come from one address */
 	struct dtls_endpoint *ep = dtls_endpoint_new_transport(ctx, &datagrams, &limits);
 
 	if (ep == NULL)

@@ -41,9 +41,8 @@ static void load(struct shot *shot, const struct spoof *s)
 
 		memcpy(shot->datagrams[i], s->templates[i % 2], s->lens[i % 2]);
 		shot->parts[i] = (struct iovec){shot->datagrams[i], s->lens[i % 2]};
-		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)),
-		    .cmsg_level = IPPROTO_IP,
-		    .cmsg_type = IP_PKTINFO};
+		*c = (struct cmsghdr){
+		    .cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
 		shot->messages[i].msg_hdr = (struct msghdr){.msg_name = &shot->to,
 		    .msg_namelen = sizeof(shot->to),
 		    .msg_iov = &shot->parts[i],
