@@ -103,7 +103,7 @@ START_TEST(gate_answers_a_wrong_cookie_as_none)
 	struct raw_hello wrong;
 
 	begin();
-	hello_with_cookie(&hello, "0123456789abcdef", COOKIE_LEN, &wrong);
+	hello_with_cookie(&hello, "0123456789abcdefghij", COOKIE_LEN, &wrong);
 	ck_assert_int_eq(check(&wrong), DTLS_HELLO_REPLY);
 	ck_assert_uint_eq(reply[10], 1); /* the record sequence number of this hello */
 	ck_assert_uint_eq(reply[18], 1); /* and its message_seq */
