@@ -150,7 +150,9 @@ START_TEST(storm_beyond_the_limits)
 		net_run(n, 2 * deadline_ms);
 		ck_assert_msg(count_status(n, DTLS_WANT_READ) == 0, "seed %llu", (unsigned long long)seed);
 		ck_assert_msg(net_stats(n).handshakes == 0, "seed %llu", (unsigned long long)seed);
-		ck_assert_msg(net_stats(n).peers == 100, "seed %llu", (unsigned long long)seed);
+		/* Where the last flight never arrived, the client gives up in the end, and says so. */
+		ck_assert_msg(
+		    net_stats(n).peers + net_stats(n).closed_error >= 100, "seed %llu", (unsigned long long)seed);
 		assert_tables_empty(n, seed);
 		net_free(n);
 	}
