@@ -302,11 +302,10 @@ struct dtls_limits { /* 0 means the default */
 	int64_t handshake_ms; /* an unfinished handshake ends by then, whatever the peer sends; default: the sum of
 	                          * the fixed retransmission schedule, 123 s */
 	int64_t idle_ms; /* a peer silent this long is closed; 0: none is */
-	/* What one source may have answered, sustained and at once: an IPv4 address, or the /64 of an IPv6 one, with
-	 * everybody behind it. Beyond that a hello is dropped, counted, and nothing is kept; its client sends it again. The
-	 * defaults let 2000 sensors behind one address come back within the same second; a proxy that hides more wants
-	 * more, UINT_MAX is no limit. An address is easily spoofed in a hello without a cookie, in a handshake it is proven: the
-	 * two are counted apart. */
+	/* What one source may have, sustained and at once: an IPv4 address, or the /64 of an IPv6 one, with everybody
+	 * behind it. Beyond that a hello is dropped and counted; its client sends it again. The defaults let 2000 sensors
+	 * behind one address come back within the same second; a proxy that hides more wants more, UINT_MAX is no limit.
+	 * In a hello without a cookie an address is easily spoofed, in a handshake it is proven: they are counted apart. */
 	unsigned hellos_per_s, hellos_at_once; /* without a valid cookie: 2000; ten times as many */
 	unsigned handshakes_per_s, handshakes_at_once; /* begun: 200; ten times as many */
 };
@@ -417,20 +416,20 @@ int dtls_endpoint_stats(const struct dtls_endpoint *, struct dtls_stats *);
 void dtls_stats_add(struct dtls_stats *sum, const struct dtls_stats *more);
 
 /* More than one core: an endpoint for each thread, all made from one context, which shares its cookie secrets, keys and
- * settings, each on a socket of its own. The sockets are bound to the same address with SO_REUSEPORT, all of them before the
- * first endpoint takes a datagram, and none is closed before the last one has taken its last: then Linux gives all
+ * settings, each on a socket of its own. The sockets are bound to the same address with SO_REUSEPORT, all of them before
+ * the first endpoint takes a datagram, and none is closed before the last one has taken its last: then Linux gives all
  * datagrams of one address and port to the same socket, and peers stay where they are. limits are each endpoint's own.
  * examples/server_threads.c does all of this.
  *
- * Where a datagram does reach another thread than the one that has its peer, as after the address of a peer changed, it can
- * be handed over: */
+ * Where a datagram does reach another thread than the one that has its peer, as after the address of a peer changed, it
+ * can be handed over: */
 /* The owner: from now on this endpoint takes datagrams that other threads deliver; poll the descriptor that is returned for
  * POLLIN beside the socket, and call recv. DTLS_FAIL: dtls_endpoint_error(). The endpoint closes it. */
 int dtls_endpoint_inbox(struct dtls_endpoint *);
 /* Any thread, while the endpoint lives: a datagram for it, as recv would have taken it from the socket. local is the
  * address that it came to where the sockets are bound to a wildcard; otherwise it may be NULL. Copies all. DTLS_OK;
- * DTLS_WANT_WRITE when the inbox, of 64 KB, is full, and the datagram is lost as any can be; DTLS_TOO_BIG for what is no record;
- * DTLS_FAIL without an inbox, or for other addresses than IPv4 and IPv6; there is no sentence. */
+ * DTLS_WANT_WRITE when the inbox, of 64 KB, is full, and the datagram is lost as any can be; DTLS_TOO_BIG for what is
+ * longer than any record; DTLS_FAIL without an inbox, or for addresses other than IPv4 and IPv6; there is no sentence. */
 int dtls_endpoint_deliver(struct dtls_endpoint *, const struct sockaddr *from, socklen_t from_len,
     const struct sockaddr *local, socklen_t local_len, const void *datagram, size_t len);
 
