@@ -1,6 +1,7 @@
 #include "carrier.h"
 #include "keylog.h"
 #include "mbed.h"
+#include "record.h"
 #include "verify.h"
 
 #include <stdarg.h>
@@ -33,7 +34,7 @@ static int prepare(struct association *a)
 
 struct association *association_new(const struct association_setup *setup)
 {
-	struct association *a = calloc(1, sizeof(*a));
+	struct association *a = calloc(1, setup->size != 0 ? setup->size : sizeof(*a));
 	char name[ERROR_NAME_MAX];
 	int code = MBEDTLS_ERR_SSL_ALLOC_FAILED;
 
@@ -63,7 +64,7 @@ void association_free(struct association *a)
 	if (a == NULL)
 		return;
 	mbedtls_ssl_free(&a->ssl);
-	free(a->identity);
+	association_forget_identity(a);
 	free(a->peer_name);
 	settings_free(a->settings);
 	settings_free(a->first_settings);
@@ -231,6 +232,17 @@ int association_handshake(struct association *a)
 		    "CERT_REQUIRED needs the server's hostname: call dtls_conn_set_hostname() first");
 	a->began = true;
 	return a->carrier->handshake(a);
+}
+
+void association_reopen(struct association *a)
+{
+	uint64_t next = get_48(mbed_out_counter(&a->ssl) + 2);
+
+	a->began = a->heard = true;
+	a->state = ASSOCIATION_OPEN;
+	a->forgeries = mbed_forgeries(&a->ssl);
+	a->last_seq = next > 0 ? next - 1 : 0;
+	timer_done(&a->timer);
 }
 
 /* ---- the session ---- */

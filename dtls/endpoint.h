@@ -6,6 +6,7 @@
 #include "gate.h"
 #include "handshakes.h"
 #include "outbox.h"
+#include "park.h"
 #include "peertable.h"
 #include "schedule.h"
 #include "socket.h"
@@ -25,6 +26,7 @@ struct dtls_endpoint {
 	struct handshakes handshakes;
 	struct peer_list open; /* the longest silent first */
 	uint64_t open_count, generations;
+	struct park park;
 
 	struct dtls_peer *first_event, **last_event;
 	struct dtls_peer *reported; /* ended, and valid until the next call */

@@ -5,6 +5,7 @@
 enum {
 	DEFAULT_MAX_PEERS = 100000,
 	DEFAULT_MAX_HANDSHAKES = 1000,
+	DEFAULT_MAX_AWAKE = 1000,
 	CLOSED_AT_ONCE = 64,
 };
 
@@ -22,6 +23,8 @@ static bool take_limits(struct dtls_endpoint *ep, const struct dtls_limits *limi
 		l->max_peers = DEFAULT_MAX_PEERS;
 	if (l->max_handshakes == 0)
 		l->max_handshakes = DEFAULT_MAX_HANDSHAKES;
+	if (l->max_awake == 0)
+		l->max_awake = DEFAULT_MAX_AWAKE;
 	if (l->handshake_ms == 0)
 		l->handshake_ms = ep->settings->give_up_ms;
 	return true;
@@ -50,6 +53,7 @@ static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct
 	ep->process = fork_generation();
 	ep->last_event = &ep->first_event;
 	outbox_init(&ep->outbox);
+	park_init(&ep->park);
 	if (peertable_init(&ep->table, &ctx->rng) != 0) {
 		context_fail(ctx, 0, "no memory or no randomness for the table of peers");
 	} else if (take_limits(ep, limits)) {

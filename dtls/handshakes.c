@@ -31,7 +31,7 @@ bool handshakes_add(struct handshakes *h, struct dtls_peer *peer)
 	if (group == NULL)
 		return false;
 	peer_list_append(&group->peers, peer);
-	peer->group = group;
+	peer_active(peer)->group = group;
 	group->count++;
 	h->count++;
 	return true;
@@ -39,12 +39,12 @@ bool handshakes_add(struct handshakes *h, struct dtls_peer *peer)
 
 void handshakes_remove(struct handshakes *h, struct dtls_peer *peer)
 {
-	struct prefix_group *group = peer->group, **at;
+	struct prefix_group *group = peer_active(peer)->group, **at;
 
 	if (group == NULL)
 		return;
 	peer_list_remove(&group->peers, peer);
-	peer->group = NULL;
+	peer_active(peer)->group = NULL;
 	h->count--;
 	if (--group->count > 0)
 		return;

@@ -5,14 +5,14 @@
 #include "peer.h"
 
 struct schedule {
-	struct dtls_peer **heap;
+	struct active **heap;
 	size_t count, room;
 };
 
 /* Makes room for one more peer; false when there is no memory. schedule_set() then needs none. */
 bool schedule_reserve(struct schedule *);
-void schedule_set(struct schedule *, struct dtls_peer *, int64_t due_at); /* INT64_MAX: takes it out */
-struct dtls_peer *schedule_first(const struct schedule *); /* NULL: nothing is due ever */
+void schedule_set(struct schedule *, struct active *, int64_t due_at); /* INT64_MAX: takes it out */
+struct active *schedule_first(const struct schedule *); /* NULL: nothing is due ever */
 void schedule_free(struct schedule *);
 
 #endif

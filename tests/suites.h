@@ -24,6 +24,8 @@
 	X(timer) \
 	X(schedule) \
 	X(peertable) \
+	X(park) \
+	X(park_ends) \
 	X(error) \
 	X(session) \
 	X(handshake) \

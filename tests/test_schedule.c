@@ -6,7 +6,7 @@
 
 enum { PEERS = 300, OPERATIONS = 10000 };
 
-static struct dtls_peer peers[PEERS];
+static struct active peers[PEERS];
 static int64_t model[PEERS]; /* INT64_MAX: not in the schedule */
 static struct schedule schedule;
 
@@ -19,7 +19,7 @@ static void set(unsigned i, int64_t due_at)
 
 static bool is_as_model(void)
 {
-	const struct dtls_peer *first = schedule_first(&schedule);
+	const struct active *first = schedule_first(&schedule);
 	int64_t earliest = INT64_MAX;
 	size_t count = 0;
 
@@ -43,7 +43,7 @@ static void begin(void)
 {
 	schedule = (struct schedule){0};
 	for (unsigned i = 0; i < PEERS; i++) {
-		peers[i] = (struct dtls_peer){0};
+		peers[i] = (struct active){0};
 		model[i] = INT64_MAX;
 	}
 }
@@ -64,7 +64,7 @@ START_TEST(schedule_gives_them_in_order)
 	for (unsigned i = 0; i < PEERS; i++)
 		set(i, (int64_t)i * 7919 % PEERS);
 	for (int64_t due_at = 0; due_at < PEERS; due_at++) {
-		struct dtls_peer *first = schedule_first(&schedule);
+		struct active *first = schedule_first(&schedule);
 
 		ck_assert_int_eq(first->due_at, due_at);
 		schedule_set(&schedule, first, INT64_MAX);
@@ -101,7 +101,7 @@ START_TEST(schedule_runs_like_a_clock)
 	for (unsigned i = 0; i < PEERS; i++)
 		set(i, (int64_t)seeded_below(&seed, 1000));
 	for (unsigned n = 0; n < OPERATIONS; n++) {
-		struct dtls_peer *first = schedule_first(&schedule);
+		struct active *first = schedule_first(&schedule);
 
 		ck_assert_int_ge(first->due_at, now);
 		now = first->due_at;

@@ -1,0 +1,48 @@
+/* parked.h - a session at rest: what mbed TLS saves of it, in one piece of memory with what its peer is asked for.
+ *
+ * There is one copy. It is bound to its peer, whose it is, and to the settings that it was made with, to which it keeps a
+ * reference; loading consumes and wipes it; it never leaves the process, and a child of fork() drops it. */
+#ifndef PARKED_H
+#define PARKED_H
+
+#include "association.h"
+#include "record.h"
+
+struct parked {
+	struct settings *settings;
+	const uint8_t *identity;
+	uint16_t suite, max_payload;
+	uint16_t len; /* of the session */
+	uint8_t identity_len;
+	uint8_t alpn; /* which of the settings' names, from 1; 0: none */
+	bool identity_owned : 1, certified : 1, window_known : 1;
+	bool empty : 1; /* the session was taken out, and wiped */
+	uint8_t bytes[]; /* the session; behind it struct certified, and the certificate */
+};
+
+/* May this session be parked for good? Not over a stream, and not with a CBC suite. */
+bool parked_possible(const struct association *);
+/* Not yet, since its last flight may have to be sent again? */
+bool parked_keeps_flight(const struct association *);
+
+enum parked_result { PARKED_OK, PARKED_REFUSED, PARKED_NOT_NOW };
+/* Takes the session out of an association, which then is only to be freed. Otherwise the association is as it was. */
+enum parked_result parked_take(struct parked **, struct association *);
+/* Puts it into a fresh association of its settings: 0 or an mbed TLS error. Either way it is consumed; the rest of what is
+ * parked stays, for whoever asks for it. */
+int parked_load(struct parked *, struct association *);
+/* Frees what is left behind parked_load(), whose association gets the names. */
+void parked_give(struct parked *, struct association *);
+void parked_wipe(struct parked *); /* its session; what else it tells stays */
+void parked_free(struct parked *);
+
+/* Could this be a record of the session, by its header, its length, and the replay window (RFC 6347, 4.1.2.6)? */
+bool parked_could_read(const struct parked *, const struct record *);
+
+const char *parked_cipher(const struct parked *);
+const char *parked_alpn(const struct parked *);
+const uint8_t *parked_cert(const struct parked *, size_t *len);
+const char *parked_peer_name(const struct parked *);
+int64_t parked_verify_result(const struct parked *);
+
+#endif
