@@ -5,6 +5,7 @@
 #include "verify.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,21 @@ static int prepare(struct association *a)
 	return association_keep_identity(a, identity, len);
 }
 
+/* All but mbed TLS's context; the references are held. */
+static void furnish(struct association *a, const struct association_setup *setup)
+{
+	a->ctx = setup->ctx;
+	a->settings = setup->settings;
+	a->carrier = settings_is_stream(a->settings) ? &stream_carrier : &datagram_carrier;
+	a->send = setup->send;
+	a->recv = setup->recv;
+	a->owner = setup->owner;
+	a->peer = setup->peer;
+	a->tally = setup->tally;
+	timer_init(&a->timer, a->settings, &a->ctx->rng, &a->tally->retransmissions);
+	story_init(&a->story, &a->settings->opt);
+}
+
 struct association *association_new(const struct association_setup *setup)
 {
 	struct association *a = calloc(1, setup->size != 0 ? setup->size : sizeof(*a));
@@ -39,16 +55,9 @@ struct association *association_new(const struct association_setup *setup)
 	int code = MBEDTLS_ERR_SSL_ALLOC_FAILED;
 
 	if (a != NULL) {
-		a->ctx = dtls_context_ref(setup->ctx);
-		a->settings = settings_ref(setup->settings);
-		a->carrier = settings_is_stream(a->settings) ? &stream_carrier : &datagram_carrier;
-		a->send = setup->send;
-		a->recv = setup->recv;
-		a->owner = setup->owner;
-		a->peer = setup->peer;
-		a->tally = setup->tally;
-		timer_init(&a->timer, a->settings, &a->ctx->rng, &a->tally->retransmissions);
-		story_init(&a->story, &a->settings->opt);
+		dtls_context_ref(setup->ctx);
+		settings_ref(setup->settings);
+		furnish(a, setup);
 		mbedtls_ssl_init(&a->ssl);
 		code = prepare(a);
 	}
@@ -57,6 +66,23 @@ struct association *association_new(const struct association_setup *setup)
 	association_free(a);
 	context_fail(setup->ctx, 0, "a session cannot be set up (%s)", error_name(code, name));
 	return NULL;
+}
+
+void association_renew(struct association *a, void *owner, const struct address *peer)
+{
+	struct association_setup setup = {.ctx = a->ctx,
+	    .settings = a->settings,
+	    .send = a->send,
+	    .recv = a->recv,
+	    .owner = owner,
+	    .peer = peer,
+	    .tally = a->tally};
+
+	association_forget_identity(a);
+	free(a->peer_name);
+	memset((char *)a + offsetof(struct association, ctx), 0, sizeof(*a) - offsetof(struct association, ctx));
+	furnish(a, &setup);
+	a->carrier->attach(a);
 }
 
 void association_free(struct association *a)

@@ -100,6 +100,8 @@ struct association_setup {
 
 /* NULL with the reason in the context's error. */
 struct association *association_new(const struct association_setup *);
+/* Of one that has no session any more, and whose context is reset: a new one for another peer, with the same settings. */
+void association_renew(struct association *, void *owner, const struct address *peer);
 void association_free(struct association *);
 
 int association_set_hostname(struct association *, const char *name); /* NULL: none. 0 or an mbed TLS error */

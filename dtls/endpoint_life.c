@@ -120,6 +120,7 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 	if (ep == NULL)
 		return;
 	free_all_peers(ep);
+	park_free(&ep->park);
 	outbox_free(&ep->outbox);
 	peertable_free(&ep->table);
 	schedule_free(&ep->schedule);

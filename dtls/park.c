@@ -31,13 +31,36 @@ static void take_turn(struct park *park, struct active *active)
 
 /* ---- parking ---- */
 
+/* Record buffers that come and go would leave holes between what is small and stays. */
+static void keep_spare(struct park *park, struct association *a)
+{
+	association_free(park->spare);
+	park->spare = a;
+}
+
+struct association *park_take_spare(struct park *park, const struct settings *settings)
+{
+	struct association *a = park->spare;
+
+	if (a == NULL || a->settings != settings)
+		return NULL;
+	park->spare = NULL;
+	return a;
+}
+
+void park_free(struct park *park)
+{
+	association_free(park->spare);
+}
+
 /* False: it stays awake for now, or for ever. */
 static bool put_to_rest(struct active *active)
 {
 	struct dtls_peer *peer = active->peer;
 	struct dtls_endpoint *ep = peer->ep;
+	bool reusable;
 
-	switch (parked_take(&peer->parked, peer->a)) {
+	switch (parked_take(&peer->parked, peer->room, peer->a, &reusable)) {
 	case PARKED_OK:
 		break;
 	case PARKED_REFUSED:
@@ -51,7 +74,10 @@ static bool put_to_rest(struct active *active)
 		return false;
 	}
 	leave_turn(&ep->park, active);
-	association_free(peer->a);
+	if (reusable)
+		keep_spare(&ep->park, peer->a);
+	else
+		association_free(peer->a);
 	peer->a = NULL;
 	ep->park.parked++;
 	ep->stats.parks++;

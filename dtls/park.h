@@ -17,6 +17,7 @@ struct park {
 	unsigned count; /* of them */
 	struct active *suspect; /* or NULL */
 	uint64_t parked;
+	struct association *spare; /* that of who was parked last, for who comes next; or NULL */
 };
 
 void park_init(struct park *);
@@ -29,6 +30,9 @@ bool park_wake_to_read(struct dtls_peer *);
 bool park_wake_to_send(struct dtls_peer *);
 /* Sends the close_notify of a parked peer, whose session that is the end of. */
 void park_say_goodbye(struct dtls_peer *);
+/* The spare one, if it has these settings; NULL otherwise. */
+struct association *park_take_spare(struct park *, const struct settings *);
+void park_free(struct park *);
 /* It has ended. */
 void park_leave(struct dtls_peer *);
 

@@ -77,17 +77,24 @@ static bool is_certified(const struct association *a)
 	return a->verify_ran || a->peer_name != NULL || mbedtls_ssl_get_peer_cert(&a->ssl) != NULL;
 }
 
-/* With room for a session of so many bytes. */
-static struct parked *describe(const struct association *a, size_t len)
+static void release(struct parked *p)
 {
-	size_t cert_len, extra = 0;
+	if (!p->in_room)
+		free(p);
+}
+
+/* In the room if it is large enough for a session of so many bytes. */
+static struct parked *describe(const struct association *a, size_t len, uint64_t *room)
+{
+	size_t cert_len, size, extra = 0;
 	const uint8_t *cert = association_peer_cert(a, &cert_len);
 	struct certified c = {a->peer_name, cert_len, a->verify_flags, a->verify_ran};
 	struct parked *p;
 
 	if (is_certified(a))
 		extra = sizeof(c) + cert_len;
-	p = malloc(offsetof(struct parked, bytes) + len + extra);
+	size = offsetof(struct parked, bytes) + len + extra;
+	p = size <= PARKED_ROOM ? (struct parked *)room : malloc(size);
 	if (p == NULL)
 		return NULL;
 	*p = (struct parked){
@@ -97,6 +104,7 @@ static struct parked *describe(const struct association *a, size_t len)
 	    .len = (uint16_t)len,
 	    .identity_len = (uint8_t)a->identity_len,
 	    .alpn = index_of_alpn(a),
+	    .in_room = size <= PARKED_ROOM,
 	    .identity_owned = a->identity_owned,
 	    .certified = extra != 0,
 	};
@@ -123,7 +131,8 @@ static bool is_pending(const struct association *a)
 	       mbed_unsent(&a->ssl) != 0;
 }
 
-enum parked_result parked_take(struct parked **out, struct association *a)
+enum parked_result parked_take(
+    struct parked **out, uint64_t room[PARKED_ROOM / 8], struct association *a, bool *reusable)
 {
 	const char *alpn = mbedtls_ssl_get_alpn_protocol(&a->ssl);
 	uint64_t top, seen;
@@ -138,22 +147,23 @@ enum parked_result parked_take(struct parked **out, struct association *a)
 	mbed_set_alpn(&a->ssl, alpn);
 	if (code != MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL || len > UINT16_MAX)
 		return PARKED_REFUSED;
-	p = describe(a, len);
+	p = describe(a, len, room);
 	if (p == NULL)
 		return PARKED_NOT_NOW;
 	mbed_window(&a->ssl, &top, &seen);
 	mbed_set_alpn(&a->ssl, NULL);
 	code = mbedtls_ssl_context_save(&a->ssl, p->bytes, len, &len);
-	/* Behind saving it resets the context, which may fail; but that is done with. */
+	/* Behind saving it resets the context: when that fails, there still is no session in it any more. */
 	if (code != 0 && mbed_is_open(&a->ssl)) {
 		mbed_set_alpn(&a->ssl, alpn);
 		mbedtls_platform_zeroize(p->bytes, p->len);
-		free(p);
+		release(p);
 		return PARKED_REFUSED;
 	}
 	p->window_known = finds_window(p, top, seen);
 	bereave(a, p);
 	*out = p;
+	*reusable = code == 0;
 	return PARKED_OK;
 }
 
@@ -185,7 +195,7 @@ void parked_give(struct parked *p, struct association *a)
 	a->identity_owned = p->identity_owned;
 	a->peer_name = certified_of(p).peer_name;
 	settings_free(p->settings);
-	free(p);
+	release(p);
 }
 
 void parked_wipe(struct parked *p)
@@ -203,7 +213,7 @@ void parked_free(struct parked *p)
 		free((void *)(uintptr_t)p->identity);
 	free(certified_of(p).peer_name);
 	settings_free(p->settings);
-	free(p);
+	release(p);
 }
 
 /* ---- what it tells while it is parked ---- */

@@ -8,6 +8,10 @@
 #include "association.h"
 #include "record.h"
 
+/* Its owner may have room for it: for what 2.28 (217 bytes) and 3.6 (220) save where no certificate was shown. What is small
+ * and stays, allocated in the midst of handshakes, would leave a hole each. */
+enum { PARKED_ROOM = 248 };
+
 struct parked {
 	struct settings *settings;
 	const uint8_t *identity;
@@ -15,6 +19,7 @@ struct parked {
 	uint16_t len; /* of the session */
 	uint8_t identity_len;
 	uint8_t alpn; /* which of the settings' names, from 1; 0: none */
+	bool in_room : 1; /* not in memory of its own */
 	bool identity_owned : 1, certified : 1, window_known : 1;
 	bool empty : 1; /* the session was taken out, and wiped */
 	uint8_t bytes[]; /* the session; behind it struct certified, and the certificate */
@@ -26,8 +31,9 @@ bool parked_possible(const struct association *);
 bool parked_keeps_flight(const struct association *);
 
 enum parked_result { PARKED_OK, PARKED_REFUSED, PARKED_NOT_NOW };
-/* Takes the session out of an association, which then is only to be freed. Otherwise the association is as it was. */
-enum parked_result parked_take(struct parked **, struct association *);
+/* Takes the session out of an association, which then is to be renewed, if reusable, or freed. Otherwise it is as it was. */
+enum parked_result parked_take(
+    struct parked **, uint64_t room[PARKED_ROOM / 8], struct association *, bool *reusable);
 /* Puts it into a fresh association of its settings: 0 or an mbed TLS error. Either way it is consumed; the rest of what is
  * parked stays, for whoever asks for it. */
 int parked_load(struct parked *, struct association *);

@@ -59,10 +59,18 @@ struct association *peer_associate(struct dtls_peer *peer, struct settings *sett
 	    .owner = peer,
 	    .peer = &peer->addr,
 	    .tally = &ep->tally};
-	struct association *a = association_new(&setup);
+	struct association *a = park_take_spare(&ep->park, settings);
+	struct active *active;
 
 	if (a != NULL)
-		((struct active *)a)->peer = peer;
+		association_renew(a, peer, &peer->addr);
+	else
+		a = association_new(&setup);
+	if (a == NULL)
+		return NULL;
+	active = (struct active *)a;
+	memset((char *)active + sizeof(*a), 0, sizeof(*active) - sizeof(*a));
+	active->peer = peer;
 	return a;
 }
 

@@ -44,6 +44,7 @@ struct dtls_peer { /* small: there may be a hundred thousand that are parked */
 	int8_t event; /* DTLS_CONNECTED, or how it ended; 0: nothing to report */
 	uint8_t waiting; /* datagrams in the outbox */
 	uint8_t random[PEER_RANDOM]; /* the last bytes of the random of the hello that began it */
+	uint64_t room[PARKED_ROOM / 8]; /* usually its session, while it is parked */
 };
 
 struct active { /* what a peer has unless it is parked */
