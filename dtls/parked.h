@@ -32,8 +32,7 @@ bool parked_keeps_flight(const struct association *);
 
 enum parked_result { PARKED_OK, PARKED_REFUSED, PARKED_NOT_NOW };
 /* Takes the session out of an association, which then is to be renewed, if reusable, or freed. Otherwise it is as it was. */
-enum parked_result parked_take(
-    struct parked **, uint64_t room[PARKED_ROOM / 8], struct association *, bool *reusable);
+enum parked_result parked_take(struct parked **, uint64_t room[PARKED_ROOM / 8], struct association *, bool *reusable);
 /* Puts it into a fresh association of its settings: 0 or an mbed TLS error. Either way it is consumed; the rest of what is
  * parked stays, for whoever asks for it. */
 int parked_load(struct parked *, struct association *);

@@ -26,6 +26,7 @@
 	X(peertable) \
 	X(park) \
 	X(park_ends) \
+	X(park_alloc) \
 	X(error) \
 	X(session) \
 	X(handshake) \
