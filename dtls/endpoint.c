@@ -64,11 +64,11 @@ static void run_timers(struct dtls_endpoint *ep, int64_t stop_at)
 {
 	int64_t now = endpoint_now(ep);
 	size_t turns = ep->schedule.count; /* nobody gets a second one, whatever the clock says */
-	struct active *first;
+	struct due *first;
 
 	ep->inputs = 0;
-	for (; turns > 0 && (first = schedule_first(&ep->schedule)) != NULL && first->due_at <= now; turns--) {
-		peer_handshake(first->peer);
+	for (; turns > 0 && (first = schedule_first(&ep->schedule)) != NULL && first->at <= now; turns--) {
+		peer_handshake(active_of(first)->peer);
 		if (endpoint_now(ep) >= stop_at)
 			return;
 	}
@@ -81,10 +81,10 @@ static void run_timers(struct dtls_endpoint *ep, int64_t stop_at)
 
 static int64_t due_at(const struct dtls_endpoint *ep)
 {
-	const struct active *first = schedule_first(&ep->schedule);
+	const struct due *first = schedule_first(&ep->schedule);
 	int64_t idle = idle_at(ep);
 
-	return first != NULL && first->due_at < idle ? first->due_at : idle;
+	return first != NULL && first->at < idle ? first->at : idle;
 }
 
 int dtls_endpoint_timeout(const struct dtls_endpoint *ep)

@@ -54,10 +54,11 @@ static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct
 	ep->last_event = &ep->first_event;
 	outbox_init(&ep->outbox);
 	park_init(&ep->park);
-	if (peertable_init(&ep->table, &ctx->rng) != 0) {
-		context_fail(ctx, 0, "no memory or no randomness for the table of peers");
-	} else if (take_limits(ep, limits)) {
-		return ep;
+	if (take_limits(ep, limits)) {
+		if (peertable_init(&ep->table, &ctx->rng) == 0 &&
+		    handshakes_init(&ep->handshakes, &ctx->rng, ep->limits.max_handshakes) == 0)
+			return ep;
+		context_fail(ctx, 0, "no memory or no randomness for the tables of peers and handshakes");
 	}
 	dtls_endpoint_free(ep);
 	return NULL;
@@ -123,6 +124,7 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 	park_free(&ep->park);
 	outbox_free(&ep->outbox);
 	peertable_free(&ep->table);
+	handshakes_free(&ep->handshakes);
 	schedule_free(&ep->schedule);
 	settings_free(ep->settings);
 	dtls_context_free(ep->ctx);

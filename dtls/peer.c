@@ -128,7 +128,7 @@ static void reschedule(struct dtls_peer *peer)
 	struct active *active = peer_active(peer);
 	int64_t due_at = association_due_at(peer->a);
 
-	schedule_set(&peer->ep->schedule, active, due_at < active->deadline_at ? due_at : active->deadline_at);
+	schedule_set(&peer->ep->schedule, &active->due, due_at < active->deadline_at ? due_at : active->deadline_at);
 }
 
 /* Why a peer has ended for which there is nobody else to say it. */
@@ -171,7 +171,7 @@ static void connected(struct dtls_peer *peer)
 	struct dtls_endpoint *ep = peer->ep;
 
 	handshakes_remove(&ep->handshakes, peer);
-	schedule_set(&ep->schedule, peer_active(peer), INT64_MAX);
+	schedule_set(&ep->schedule, &peer_active(peer)->due, INT64_MAX);
 	/* The end of the old one puts its successor into the table. */
 	if (peer->predecessor != NULL)
 		peer_close_for(peer->predecessor, DTLS_REASON_REPLACED);
@@ -255,7 +255,7 @@ static void unlink_everywhere(struct dtls_peer *peer)
 		return;
 	leave_the_table(peer);
 	if (peer->state == PEER_HANDSHAKE) {
-		schedule_set(&ep->schedule, peer_active(peer), INT64_MAX);
+		schedule_set(&ep->schedule, &peer_active(peer)->due, INT64_MAX);
 		handshakes_remove(&ep->handshakes, peer);
 	} else {
 		park_leave(peer);

@@ -5,6 +5,7 @@
 #include "association.h"
 #include "hello.h"
 #include "parked.h"
+#include "schedule.h"
 
 #include <sys/queue.h>
 
@@ -53,14 +54,19 @@ struct active { /* what a peer has unless it is parked */
 
 	/* Unfinished. */
 	struct prefix_group *group;
-	int64_t due_at, deadline_at; /* the next timer; when an unfinished handshake ends at the latest */
-	size_t heap_index; /* in the schedule, plus 1; 0: not in it */
+	struct due due; /* the next timer */
+	int64_t deadline_at; /* when the handshake ends at the latest */
 
 	/* Established: in which part of the pool it is, see park.h. */
 	enum awake_part { AWAKE_PINNED, AWAKE_IN_TURN, AWAKE_SUSPECT } part;
 	bool refused; /* it cannot be parked ever */
 	TAILQ_ENTRY(active) turn;
 };
+
+static inline struct active *active_of(struct due *due)
+{
+	return (struct active *)((char *)due - offsetof(struct active, due));
+}
 
 static inline struct active *peer_active(const struct dtls_peer *peer)
 {

@@ -5,7 +5,7 @@
 bool schedule_reserve(struct schedule *s)
 {
 	size_t room = s->room == 0 ? 64 : 2 * s->room;
-	struct active **heap;
+	struct due **heap;
 
 	if (s->count < s->room)
 		return true;
@@ -17,27 +17,27 @@ bool schedule_reserve(struct schedule *s)
 	return true;
 }
 
-static void put(struct schedule *s, size_t at, struct active *who)
+static void put(struct schedule *s, size_t place, struct due *who)
 {
-	s->heap[at] = who;
-	who->heap_index = at + 1;
+	s->heap[place] = who;
+	who->heap_index = place + 1;
 }
 
 /* Moves the one at this place up or down to where it belongs. */
 static void settle(struct schedule *s, size_t at)
 {
-	struct active *who = s->heap[at];
+	struct due *who = s->heap[at];
 
-	while (at > 0 && s->heap[(at - 1) / 2]->due_at > who->due_at) {
+	while (at > 0 && s->heap[(at - 1) / 2]->at > who->at) {
 		put(s, at, s->heap[(at - 1) / 2]);
 		at = (at - 1) / 2;
 	}
 	for (;;) {
 		size_t child = 2 * at + 1;
 
-		if (child + 1 < s->count && s->heap[child + 1]->due_at < s->heap[child]->due_at)
+		if (child + 1 < s->count && s->heap[child + 1]->at < s->heap[child]->at)
 			child++;
-		if (child >= s->count || s->heap[child]->due_at >= who->due_at)
+		if (child >= s->count || s->heap[child]->at >= who->at)
 			break;
 		put(s, at, s->heap[child]);
 		at = child;
@@ -45,7 +45,7 @@ static void settle(struct schedule *s, size_t at)
 	put(s, at, who);
 }
 
-static void take_out(struct schedule *s, struct active *who)
+static void take_out(struct schedule *s, struct due *who)
 {
 	size_t at = who->heap_index - 1;
 
@@ -56,10 +56,10 @@ static void take_out(struct schedule *s, struct active *who)
 	settle(s, at);
 }
 
-void schedule_set(struct schedule *s, struct active *who, int64_t due_at)
+void schedule_set(struct schedule *s, struct due *who, int64_t at)
 {
-	who->due_at = due_at;
-	if (due_at == INT64_MAX) {
+	who->at = at;
+	if (at == INT64_MAX) {
 		if (who->heap_index != 0)
 			take_out(s, who);
 		return;
@@ -69,7 +69,7 @@ void schedule_set(struct schedule *s, struct active *who, int64_t due_at)
 	settle(s, who->heap_index - 1);
 }
 
-struct active *schedule_first(const struct schedule *s)
+struct due *schedule_first(const struct schedule *s)
 {
 	return s->count == 0 ? NULL : s->heap[0];
 }
