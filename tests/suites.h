@@ -27,6 +27,7 @@
 	X(park) \
 	X(park_ends) \
 	X(park_alloc) \
+	X(slices) \
 	X(error) \
 	X(session) \
 	X(handshake) \
