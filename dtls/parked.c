@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct certified { /* what only a session has in which a certificate was shown */
+struct further { /* what only some sessions have */
 	char *peer_name;
-	size_t cert_len;
+	size_t cert_len; /* it stands behind */
 	uint32_t verify_flags;
 	bool verify_ran;
+	struct settings *first_settings; /* of one for which another context was chosen */
+	struct dtls_context *chosen;
+	const char *alpn; /* in either settings */
 };
 
 static const uint8_t *behind_session(const struct parked *p)
@@ -19,13 +22,13 @@ static const uint8_t *behind_session(const struct parked *p)
 	return p->bytes + p->len;
 }
 
-static struct certified certified_of(const struct parked *p)
+static struct further further_of(const struct parked *p)
 {
-	struct certified c = {0};
+	struct further f = {.alpn = p->alpn == 0 ? NULL : p->settings->alpn[p->alpn - 1]};
 
-	if (p->certified)
-		memcpy(&c, behind_session(p), sizeof(c));
-	return c;
+	if (p->has_further)
+		memcpy(&f, behind_session(p), sizeof(f));
+	return f;
 }
 
 /* ---- what may be parked ---- */
@@ -72,9 +75,9 @@ static uint8_t index_of_alpn(const struct association *a)
 	return 0;
 }
 
-static bool is_certified(const struct association *a)
+static bool has_further(const struct association *a)
 {
-	return a->verify_ran || a->peer_name != NULL || mbedtls_ssl_get_peer_cert(&a->ssl) != NULL;
+	return a->verify_ran || a->peer_name != NULL || mbedtls_ssl_get_peer_cert(&a->ssl) != NULL || a->chosen != NULL;
 }
 
 static void release(struct parked *p)
@@ -88,11 +91,17 @@ static struct parked *describe(const struct association *a, size_t len, uint64_t
 {
 	size_t cert_len, size, extra = 0;
 	const uint8_t *cert = association_peer_cert(a, &cert_len);
-	struct certified c = {a->peer_name, cert_len, a->verify_flags, a->verify_ran};
+	struct further f = {.peer_name = a->peer_name,
+	    .cert_len = cert_len,
+	    .verify_flags = a->verify_flags,
+	    .verify_ran = a->verify_ran,
+	    .first_settings = a->first_settings,
+	    .chosen = a->chosen,
+	    .alpn = mbedtls_ssl_get_alpn_protocol(&a->ssl)};
 	struct parked *p;
 
-	if (is_certified(a))
-		extra = sizeof(c) + cert_len;
+	if (has_further(a))
+		extra = sizeof(f) + cert_len;
 	size = offsetof(struct parked, bytes) + len + extra;
 	p = size <= PARKED_ROOM ? (struct parked *)room : malloc(size);
 	if (p == NULL)
@@ -106,12 +115,12 @@ static struct parked *describe(const struct association *a, size_t len, uint64_t
 	    .alpn = index_of_alpn(a),
 	    .in_room = size <= PARKED_ROOM,
 	    .identity_owned = a->identity_owned,
-	    .certified = extra != 0,
+	    .has_further = extra != 0,
 	};
 	if (extra != 0)
-		memcpy(p->bytes + len, &c, sizeof(c));
+		memcpy(p->bytes + len, &f, sizeof(f));
 	if (cert_len != 0)
-		memcpy(p->bytes + len + sizeof(c), cert, cert_len);
+		memcpy(p->bytes + len + sizeof(f), cert, cert_len);
 	return p;
 }
 
@@ -123,6 +132,8 @@ static void bereave(struct association *a, struct parked *p)
 	a->identity_len = 0;
 	a->identity_owned = false;
 	a->peer_name = NULL;
+	a->first_settings = NULL;
+	a->chosen = NULL;
 }
 
 static bool is_pending(const struct association *a)
@@ -156,7 +167,7 @@ enum parked_result parked_take(
 	/* Behind saving it resets the context: when that fails, there still is no session in it any more. */
 	if (code != 0 && mbed_is_open(&a->ssl)) {
 		mbed_set_alpn(&a->ssl, alpn);
-		mbedtls_platform_zeroize(p->bytes, p->len);
+		parked_wipe(p);
 		release(p);
 		return PARKED_REFUSED;
 	}
@@ -169,31 +180,30 @@ enum parked_result parked_take(
 
 /* ---- putting it back ---- */
 
-static const char *alpn_of(const struct parked *p)
-{
-	return p->alpn == 0 ? NULL : p->settings->alpn[p->alpn - 1];
-}
-
 int parked_load(struct parked *p, struct association *a)
 {
-	struct certified c = certified_of(p);
-	int code = p->empty ? MBEDTLS_ERR_SSL_BAD_INPUT_DATA : mbedtls_ssl_context_load(&a->ssl, p->bytes, p->len);
+	struct further f = further_of(p);
+	int code = mbedtls_ssl_context_load(&a->ssl, p->bytes, p->len); /* what is wiped has no header, and fails */
 
 	parked_wipe(p);
 	if (code != 0)
 		return code;
-	mbed_set_alpn(&a->ssl, alpn_of(p));
+	mbed_set_alpn(&a->ssl, f.alpn);
 	association_reopen(a);
-	a->verify_ran = c.verify_ran;
-	a->verify_flags = c.verify_flags;
+	a->verify_ran = f.verify_ran;
+	a->verify_flags = f.verify_flags;
 	return 0;
 }
 
 void parked_give(struct parked *p, struct association *a)
 {
+	struct further f = further_of(p);
+
 	association_borrow_identity(a, p->identity, p->identity_len);
 	a->identity_owned = p->identity_owned;
-	a->peer_name = certified_of(p).peer_name;
+	a->peer_name = f.peer_name;
+	a->first_settings = f.first_settings;
+	a->chosen = f.chosen;
 	settings_free(p->settings);
 	release(p);
 }
@@ -201,17 +211,21 @@ void parked_give(struct parked *p, struct association *a)
 void parked_wipe(struct parked *p)
 {
 	mbedtls_platform_zeroize(p->bytes, p->len);
-	p->empty = true;
 }
 
 void parked_free(struct parked *p)
 {
+	struct further f;
+
 	if (p == NULL)
 		return;
+	f = further_of(p);
 	parked_wipe(p);
 	if (p->identity_owned)
 		free((void *)(uintptr_t)p->identity);
-	free(certified_of(p).peer_name);
+	free(f.peer_name);
+	settings_free(f.first_settings);
+	dtls_context_free(f.chosen);
 	settings_free(p->settings);
 	release(p);
 }
@@ -247,23 +261,23 @@ const char *parked_cipher(const struct parked *p)
 
 const char *parked_alpn(const struct parked *p)
 {
-	return alpn_of(p);
+	return further_of(p).alpn;
 }
 
 const uint8_t *parked_cert(const struct parked *p, size_t *len)
 {
-	*len = certified_of(p).cert_len;
-	return *len == 0 ? NULL : behind_session(p) + sizeof(struct certified);
+	*len = further_of(p).cert_len;
+	return *len == 0 ? NULL : behind_session(p) + sizeof(struct further);
 }
 
 const char *parked_peer_name(const struct parked *p)
 {
-	return certified_of(p).peer_name;
+	return further_of(p).peer_name;
 }
 
 int64_t parked_verify_result(const struct parked *p)
 {
-	struct certified c = certified_of(p);
+	struct further f = further_of(p);
 
-	return c.verify_ran ? (int64_t)c.verify_flags : -1;
+	return f.verify_ran ? (int64_t)f.verify_flags : -1;
 }

@@ -20,9 +20,8 @@ struct parked {
 	uint8_t identity_len;
 	uint8_t alpn; /* which of the settings' names, from 1; 0: none */
 	bool in_room : 1; /* not in memory of its own */
-	bool identity_owned : 1, certified : 1, window_known : 1;
-	bool empty : 1; /* the session was taken out, and wiped */
-	uint8_t bytes[]; /* the session; behind it struct certified, and the certificate */
+	bool identity_owned : 1, has_further : 1, window_known : 1;
+	uint8_t bytes[]; /* the session; behind it struct further, and the certificate */
 };
 
 /* May this session be parked for good? Not over a stream, and not with a CBC suite. */

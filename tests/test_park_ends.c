@@ -151,6 +151,49 @@ START_TEST(park_keeps_the_certificate)
 }
 END_TEST
 
+static struct dtls_context *choose(void *arg, const char *server_name)
+{
+	ck_assert_str_eq(server_name, "other.example");
+	return arg;
+}
+
+/* The session of another context, which the program gives up meanwhile. */
+START_TEST(park_by_a_chosen_context)
+{
+	static const char *const alpn[] = {"mqtt", "coap"};
+	struct net *n = net_new(1, &(struct dtls_limits){.max_awake = 1});
+	struct dtls_context *chosen = dtls_context_new(PROTOCOL_DTLS_SERVER);
+	struct told awake, parked;
+	struct client *c;
+
+	ck_assert_int_eq(dtls_context_set_clock(chosen, sim_now_ms, n->sim), DTLS_OK);
+	ck_assert_int_eq(dtls_context_add_psk(chosen, NET_IDENTITY, 8, net_key(NET_IDENTITY), 16), DTLS_OK);
+	ck_assert_int_eq(dtls_context_set_alpn(chosen, alpn, 1), DTLS_OK);
+	ck_assert_int_eq(dtls_context_set_alpn(n->server_ctx, alpn, 2), DTLS_OK);
+	ck_assert_int_eq(dtls_context_set_alpn(n->client_ctx, alpn, 1), DTLS_OK);
+	ck_assert_int_eq(dtls_context_set_name_callback(n->server_ctx, choose, chosen), DTLS_OK);
+	c = client_new(n, 9, 1, NULL);
+	ck_assert_int_eq(dtls_conn_set_hostname(c->conn, "other.example"), DTLS_OK);
+	net_run(n, net_now(n) + 6 * NET_LATENCY_MS);
+	client_echoes(c, "first");
+	ck_assert_ptr_eq(client_peer(c)->a->chosen, chosen);
+	awake = ask(client_peer(c));
+	ck_assert_str_eq(awake.alpn, "mqtt");
+	dtls_context_free(chosen);
+	for (unsigned i = 0; i < 3; i++) {
+		parking_add(n, NULL);
+		ck_assert(parking_is_parked(c));
+		parked = ask(client_peer(c));
+		assert_same(&awake, &parked);
+		client_echoes(c, "again");
+		ck_assert_ptr_eq(client_peer(c)->a->chosen, chosen);
+	}
+	parking_add(n, NULL);
+	ck_assert(parking_is_parked(c));
+	net_free(n);
+}
+END_TEST
+
 /* ---- one copy */
 
 static bool is_wiped(const struct parked *p)
@@ -440,6 +483,7 @@ Suite *park_ends_suite(void)
 	pki_announce();
 	TEST(s, park_tells_the_same);
 	TEST(s, park_keeps_the_certificate);
+	TEST(s, park_by_a_chosen_context);
 	TEST(s, park_is_loaded_once);
 	TEST(s, park_what_cannot_be_loaded_ends);
 	TEST(s, park_ends_when_idle);
