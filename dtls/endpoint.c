@@ -251,6 +251,8 @@ ssize_t dtls_peer_send(struct dtls_peer *peer, const void *buf, size_t len)
 	}
 	if (peer->waiting >= OUTBOX_PER_PEER && dtls_endpoint_flush(ep) != DTLS_OK && peer->waiting >= OUTBOX_PER_PEER)
 		return DTLS_WANT_WRITE;
+	if (len > dtls_peer_max_payload(peer))
+		return DTLS_TOO_BIG;
 	if (!park_wake_to_send(peer))
 		return DTLS_FAIL;
 	n = association_write(peer->a, buf, len);

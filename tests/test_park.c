@@ -161,6 +161,21 @@ START_TEST(park_and_wake_many_times)
 }
 END_TEST
 
+START_TEST(park_not_woken_for_too_much)
+{
+	struct net *n = parking_net(2, &(struct dtls_limits){.max_awake = 1});
+	struct dtls_peer *peer = client_peer(parking_client(n, 0));
+	char big[2048] = {0};
+
+	ck_assert_int_eq(dtls_peer_send(peer, big, dtls_peer_max_payload(peer) + 1), DTLS_TOO_BIG);
+	ck_assert_int_eq(dtls_peer_send(peer, big, 0), DTLS_FAIL);
+	parking_expect(n, "pa");
+	ck_assert_int_eq(dtls_peer_send(peer, big, dtls_peer_max_payload(peer)), (ssize_t)dtls_peer_max_payload(peer));
+	parking_expect(n, "ap");
+	net_free(n);
+}
+END_TEST
+
 /* The record sequence number is the nonce: it goes on where it was. */
 START_TEST(park_no_nonce_twice)
 {
@@ -366,6 +381,7 @@ Suite *park_suite(void)
 	TEST(s, park_not_while_it_is_read);
 	TEST(s, park_with_output_waiting);
 	TEST(s, park_and_wake_many_times);
+	TEST(s, park_not_woken_for_too_much);
 	TEST(s, park_no_nonce_twice);
 	TEST(s, park_keeps_the_replay_window);
 	TEST(s, park_reads_what_was_overtaken);

@@ -45,7 +45,7 @@ static int bound_socket(void)
 
 static uint16_t port_of(int fd)
 {
-	struct sockaddr_in at;
+	struct sockaddr_in at = {0};
 	socklen_t len = sizeof(at);
 
 	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
@@ -279,7 +279,7 @@ int main(void)
 	many = server_new(ctx, AWAKE);
 	missed += at_most("RSS of an idle peer, parked, among 100,000",
 	    memory_of(&many, before, 0, many_count, &errors), "bytes", 480);
-	printf("parked: %llu, awake: %u\n", (unsigned long long)stats_of(&many).parked, AWAKE);
+	printf("parked: %llu, awake: %d\n", (unsigned long long)stats_of(&many).parked, AWAKE);
 	missed += compare(&few, &many, &plain, &errors);
 	tell("all woken one after the other and echoed", serve(&many, all, &errors) / 1000, "us each");
 	tell("RSS of an idle peer behind all that", (double)(resident() - before) / many_count, "bytes");

@@ -154,7 +154,7 @@ static double resending_ticks(struct lane *lane, unsigned run)
 static void ticks(unsigned many)
 {
 	static struct lane small, large;
-	struct bench quiet[2] = {{{0}, 0}}, busy[2] = {{{0}, 0}};
+	static struct bench quiet[2], busy[2];
 
 	open_lane(&small, FEW);
 	open_lane(&large, many);
@@ -168,7 +168,7 @@ static void ticks(unsigned many)
 		bench_add(&busy[0], resending_ticks(&small, run));
 		bench_add(&busy[1], resending_ticks(&large, run));
 	}
-	printf("%u unfinished handshakes, and %u, mbed TLS %s\n", FEW, many, dtls_mbedtls_version());
+	printf("%d unfinished handshakes, and %u, mbed TLS %s\n", FEW, many, dtls_mbedtls_version());
 	bench_print("tick, nothing due, few handshakes pending", &quiet[0]);
 	bench_print("tick, nothing due, many handshakes pending", &quiet[1]);
 	bench_print("tick, one flight resent, few pending", &busy[0]);

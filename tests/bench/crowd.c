@@ -76,6 +76,7 @@ static int receive(void)
 	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	struct pollfd p = {.fd = sock, .events = POLLIN};
 	struct in_pktinfo info;
+	struct cmsghdr *told;
 	ssize_t n;
 
 	n = recvmsg(sock, &m, MSG_DONTWAIT);
@@ -86,7 +87,10 @@ static int receive(void)
 	}
 	if (n < 0)
 		fail("recvmsg");
-	memcpy(&info, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(info));
+	told = CMSG_FIRSTHDR(&m);
+	if (told == NULL)
+		fail("no IP_PKTINFO");
+	memcpy(&info, CMSG_DATA(told), sizeof(info));
 	plain_put(&in, datagram, (size_t)n);
 	return (int)(ntohl(info.ipi_addr.s_addr) - FIRST);
 }
@@ -188,8 +192,8 @@ static struct crowd_report connect_all(const struct crowd_command *c)
 
 /* So many messages at once, as those would come who do not wait for each other. */
 static struct {
-	unsigned who;
 	size_t len;
+	unsigned who;
 	uint8_t datagram[PLAIN_DATAGRAM];
 } window[CROWD_WINDOW];
 
