@@ -3,6 +3,7 @@
 #include "suites.h"
 
 #include "dtls/endpoint.h"
+#include "dtls/mbed.h"
 #include "dtls/record.h"
 
 #include <string.h>
@@ -200,6 +201,45 @@ START_TEST(park_no_nonce_twice)
 }
 END_TEST
 
+/* RFC 6347, 4.1: a counter that is used up stays used up. */
+START_TEST(park_keeps_count_of_records)
+{
+	struct net *n = parking_net(2, &(struct dtls_limits){.max_awake = 1});
+	struct client *c = parking_client(n, 0);
+	struct dtls_peer *peer = client_peer(c);
+	uint64_t last = ((uint64_t)1 << 48) - 16;
+
+	client_echoes(c, "awake");
+	put_24(put_24((uint8_t *)(uintptr_t)mbed_out_counter(&peer->a->ssl) + 2, last >> 24), last & 0xffffff);
+	ck_assert_int_eq(dtls_peer_send(peer, "last", 4), 4);
+	ck_assert_uint_eq(parking_seq(&n->out), last);
+	client_echoes(parking_client(n, 1), "between");
+	ck_assert(parking_is_parked(c));
+	ck_assert_int_eq(dtls_peer_send(peer, "one too many", 12), DTLS_FAIL);
+	ck_assert_ptr_nonnull(strstr(dtls_peer_error(peer), "used up"));
+	net_free(n);
+}
+END_TEST
+
+START_TEST(park_counts_a_forgery_once)
+{
+	struct net *n = parking_net(2, &(struct dtls_limits){.max_awake = 1});
+	struct client *c = parking_client(n, 0);
+	struct datagram d = parking_forged(RECORD_APPLICATION_DATA, 1000, 64);
+
+	client_echoes(c, "awake");
+	net_inject(n, &c->addr, d.bytes, d.len);
+	for (unsigned i = 0; i < 3; i++) {
+		client_echoes(parking_client(n, 1), "between");
+		client_echoes(c, "again");
+	}
+	ck_assert_uint_eq(net_stats(n).forgeries, 1);
+	net_inject(n, &c->addr, d.bytes, d.len);
+	ck_assert_uint_eq(net_stats(n).forgeries, 2);
+	net_free(n);
+}
+END_TEST
+
 /* An old datagram does not even wake it; and awake it knows it, too. */
 START_TEST(park_keeps_the_replay_window)
 {
@@ -383,6 +423,8 @@ Suite *park_suite(void)
 	TEST(s, park_and_wake_many_times);
 	TEST(s, park_not_woken_for_too_much);
 	TEST(s, park_no_nonce_twice);
+	TEST(s, park_keeps_count_of_records);
+	TEST(s, park_counts_a_forgery_once);
 	TEST(s, park_keeps_the_replay_window);
 	TEST(s, park_reads_what_was_overtaken);
 	TEST(s, park_junk_does_not_wake);
