@@ -53,7 +53,7 @@ void park_free(struct park *park)
 	association_free(park->spare);
 }
 
-/* False: it stays awake for now, or for ever. */
+/* False: it stays awake; but its turn is over. */
 static bool put_to_rest(struct active *active)
 {
 	struct dtls_peer *peer = active->peer;
@@ -97,7 +97,7 @@ static void make_room(struct dtls_endpoint *ep, unsigned wanted)
 	while (ep->park.count > ep->limits.max_awake - wanted) {
 		struct active *active = next_to_rest(ep);
 
-		if (active == NULL || !put_to_rest(active))
+		if (active == NULL || (!put_to_rest(active) && !active->refused))
 			return;
 	}
 }
@@ -109,11 +109,6 @@ void park_used(struct dtls_peer *peer)
 
 	if (active->refused || (active->part == AWAKE_IN_TURN && TAILQ_NEXT(active, turn) == NULL))
 		return;
-	if (active->part == AWAKE_PINNED && !parked_possible(peer->a)) {
-		active->refused = true;
-		ep->stats.park_refused++;
-		return;
-	}
 	if (active->part == AWAKE_PINNED && parked_keeps_flight(peer->a))
 		return;
 	take_turn(&ep->park, active);

@@ -33,11 +33,6 @@ static struct further further_of(const struct parked *p)
 
 /* ---- what may be parked ---- */
 
-bool parked_possible(const struct association *a)
-{
-	return !settings_is_stream(a->settings) && strstr(mbedtls_ssl_get_ciphersuite(&a->ssl), "-CBC-") == NULL;
-}
-
 bool parked_keeps_flight(const struct association *a)
 {
 	return mbed_keeps_flight(&a->ssl);

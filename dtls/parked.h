@@ -24,12 +24,14 @@ struct parked {
 	uint8_t bytes[]; /* the session; behind it struct further, and the certificate */
 };
 
-/* May this session be parked for good? Not over a stream, and not with a CBC suite. */
-bool parked_possible(const struct association *);
-/* Not yet, since its last flight may have to be sent again? */
+/* Is it not to be parked yet, since its last flight may have to be sent again? */
 bool parked_keeps_flight(const struct association *);
 
-enum parked_result { PARKED_OK, PARKED_REFUSED, PARKED_NOT_NOW };
+enum parked_result {
+	PARKED_OK,
+	PARKED_REFUSED, /* mbed TLS cannot save it, as none with a CBC suite */
+	PARKED_NOT_NOW /* something waits in it, or there is no memory */
+};
 /* Takes the session out of an association, which then is to be renewed, if reusable, or freed. Otherwise it is as it was. */
 enum parked_result parked_take(struct parked **, uint64_t room[PARKED_ROOM / 8], struct association *, bool *reusable);
 /* Puts it into a fresh association of its settings: 0 or an mbed TLS error. Either way it is consumed; the rest of what is

@@ -87,6 +87,8 @@ START_TEST(park_no_cbc_suite)
 	parking_add(n, NULL);
 	parking_expect(n, "apaa");
 	client_echoes(parking_client(n, 0), "again");
+	client_echoes(parking_client(n, 1), "again");
+	parking_expect(n, "aaap");
 	ck_assert_uint_eq(net_stats(n).park_refused, 2);
 	ck_assert_uint_eq(net_stats(n).pinned, 2);
 	dtls_context_free(ctx);
@@ -122,6 +124,7 @@ START_TEST(park_not_while_it_is_read)
 	}
 	ck_assert_int_eq(dtls_endpoint_recv(n->ep, &peer, buf, sizeof(buf)), DTLS_WANT_READ);
 	parking_expect(n, "pa");
+	ck_assert_uint_eq(net_stats(n).park_refused, 0);
 	net_free(n);
 }
 END_TEST
@@ -158,6 +161,27 @@ START_TEST(park_and_wake_many_times)
 	ck_assert_uint_eq(net_stats(n).parks, net_stats(n).wakes + 18);
 	ck_assert_uint_eq(net_stats(n).wakes_unused, 0);
 	ck_assert_uint_eq(net_stats(n).forgeries + net_stats(n).drop_forged, 0);
+	net_free(n);
+}
+END_TEST
+
+/* Each wakes with those that it was connected with, whoever was parked before it. */
+START_TEST(park_keeps_its_settings)
+{
+	struct net *n = net_new(1, &(struct dtls_limits){.max_awake = 1});
+	size_t max[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(dtls_context_set_mtu(n->server_ctx, 500 + 300 * i), DTLS_OK);
+		max[i] = dtls_peer_max_payload(client_peer(parking_add(n, NULL)));
+	}
+	ck_assert_uint_eq(max[1], max[0] + 300);
+	for (unsigned i = 0; i < 6; i++) {
+		client_echoes(parking_client(n, i % 2), "again");
+		ck_assert(!parking_is_parked(parking_client(n, i % 2)));
+		ck_assert_uint_eq(dtls_peer_max_payload(client_peer(parking_client(n, i % 2))), max[i % 2]);
+		ck_assert_uint_eq(client_peer(parking_client(n, i % 2))->a->settings->opt.mtu, 500 + 300 * (i % 2));
+	}
 	net_free(n);
 }
 END_TEST
@@ -421,6 +445,7 @@ Suite *park_suite(void)
 	TEST(s, park_not_while_it_is_read);
 	TEST(s, park_with_output_waiting);
 	TEST(s, park_and_wake_many_times);
+	TEST(s, park_keeps_its_settings);
 	TEST(s, park_not_woken_for_too_much);
 	TEST(s, park_no_nonce_twice);
 	TEST(s, park_keeps_count_of_records);
