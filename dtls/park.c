@@ -97,7 +97,7 @@ static void make_room(struct dtls_endpoint *ep, unsigned wanted)
 	while (ep->park.count > ep->limits.max_awake - wanted) {
 		struct active *active = next_to_rest(ep);
 
-		if (active == NULL || (!put_to_rest(active) && !active->refused))
+		if (active == NULL || !put_to_rest(active))
 			return;
 	}
 }
