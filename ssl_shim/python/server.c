@@ -399,7 +399,8 @@ static const struct {
     COUNTER(handshakes_started), COUNTER(handshakes_completed), COUNTER(handshakes_failed),
     COUNTER(handshakes_timedout), COUNTER(handshakes_displaced), COUNTER(retransmissions), COUNTER(forgeries),
     COUNTER(closed_by_peer), COUNTER(closed_idle), COUNTER(closed_replaced), COUNTER(closed_evicted),
-    COUNTER(closed_revoked), COUNTER(closed_error), COUNTER(peers), COUNTER(handshakes)};
+    COUNTER(closed_revoked), COUNTER(closed_error), COUNTER(peers), COUNTER(handshakes), COUNTER(parks), COUNTER(wakes),
+    COUNTER(wakes_unused), COUNTER(park_refused), COUNTER(parked), COUNTER(pinned)};
 enum { COUNTERS = sizeof(counters) / sizeof(*counters) };
 _Static_assert(sizeof(struct dtls_stats) == sizeof(size_t) + COUNTERS * sizeof(uint64_t), "every counter has its name");
 
