@@ -1,10 +1,12 @@
 #include "carrier.h"
 #include "keylog.h"
 #include "mbed.h"
+#include "record.h"
 #include "resume.h"
 #include "verify.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,23 +34,31 @@ static int prepare(struct association *a)
 	return association_keep_identity(a, identity, len);
 }
 
+/* All but mbed TLS's context; the references are held. */
+static void furnish(struct association *a, const struct association_setup *setup)
+{
+	a->ctx = setup->ctx;
+	a->settings = setup->settings;
+	a->carrier = settings_is_stream(a->settings) ? &stream_carrier : &datagram_carrier;
+	a->send = setup->send;
+	a->recv = setup->recv;
+	a->owner = setup->owner;
+	a->peer = setup->peer;
+	a->tally = setup->tally;
+	timer_init(&a->timer, a->settings, &a->ctx->rng, &a->tally->retransmissions);
+	story_init(&a->story, &a->settings->opt);
+}
+
 struct association *association_new(const struct association_setup *setup)
 {
-	struct association *a = calloc(1, sizeof(*a));
+	struct association *a = calloc(1, setup->size != 0 ? setup->size : sizeof(*a));
 	char name[ERROR_NAME_MAX];
 	int code = MBEDTLS_ERR_SSL_ALLOC_FAILED;
 
 	if (a != NULL) {
-		a->ctx = dtls_context_ref(setup->ctx);
-		a->settings = settings_ref(setup->settings);
-		a->carrier = settings_is_stream(a->settings) ? &stream_carrier : &datagram_carrier;
-		a->send = setup->send;
-		a->recv = setup->recv;
-		a->owner = setup->owner;
-		a->peer = setup->peer;
-		a->tally = setup->tally;
-		timer_init(&a->timer, a->settings, &a->ctx->rng, &a->tally->retransmissions);
-		story_init(&a->story, &a->settings->opt);
+		dtls_context_ref(setup->ctx);
+		settings_ref(setup->settings);
+		furnish(a, setup);
 		mbedtls_ssl_init(&a->ssl);
 		code = prepare(a);
 	}
@@ -59,13 +69,30 @@ struct association *association_new(const struct association_setup *setup)
 	return NULL;
 }
 
+void association_renew(struct association *a, void *owner, const struct address *peer)
+{
+	struct association_setup setup = {.ctx = a->ctx,
+	    .settings = a->settings,
+	    .send = a->send,
+	    .recv = a->recv,
+	    .owner = owner,
+	    .peer = peer,
+	    .tally = a->tally};
+
+	association_forget_identity(a);
+	free(a->peer_name);
+	memset((char *)a + offsetof(struct association, ctx), 0, sizeof(*a) - offsetof(struct association, ctx));
+	furnish(a, &setup);
+	a->carrier->attach(a);
+}
+
 void association_free(struct association *a)
 {
 	if (a == NULL)
 		return;
 	mbedtls_ssl_free(&a->ssl);
 	resume_free(a);
-	free(a->identity);
+	association_forget_identity(a);
 	free(a->peer_name);
 	settings_free(a->settings);
 	settings_free(a->first_settings);
@@ -248,6 +275,17 @@ int association_handshake(struct association *a)
 	status = a->carrier->handshake(a);
 	resume_turn(previous);
 	return status;
+}
+
+void association_reopen(struct association *a)
+{
+	uint64_t next = get_48(mbed_out_counter(&a->ssl) + 2);
+
+	a->began = a->heard = true;
+	a->state = ASSOCIATION_OPEN;
+	a->forgeries = mbed_forgeries(&a->ssl);
+	a->last_seq = next > 0 ? next - 1 : 0;
+	timer_done(&a->timer);
 }
 
 /* ---- the session ---- */

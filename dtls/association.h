@@ -49,8 +49,9 @@ struct association {
 	int code; /* mbed TLS's, or -errno */
 	char error[ERROR_MAX]; /* the sentence; before the end, what verify.c found */
 
-	uint8_t *identity;
+	const uint8_t *identity;
 	size_t identity_len;
+	bool identity_owned; /* or it is the settings' */
 	bool identity_unknown; /* and the decoy key was used */
 	uint8_t key_mark[RESUMABLE_MARK]; /* of a server that lets clients resume: what the session will rest on */
 
@@ -92,6 +93,7 @@ struct association {
 };
 
 struct association_setup {
+	size_t size; /* of what the association is the first member of, and which is freed with it; 0: of it alone */
 	struct dtls_context *ctx;
 	struct settings *settings; /* gets a reference of its own */
 	association_send *send;
@@ -103,11 +105,15 @@ struct association_setup {
 
 /* NULL with the reason in the context's error. */
 struct association *association_new(const struct association_setup *);
+/* Of one that has no session any more, and whose context is reset: a new one for another peer, with the same settings. */
+void association_renew(struct association *, void *owner, const struct address *peer);
 void association_free(struct association *);
 
 int association_set_hostname(struct association *, const char *name); /* NULL: none. 0 or an mbed TLS error */
 /* identify.c: remembers whose session this is; 0 or an mbed TLS error. */
 int association_keep_identity(struct association *, const uint8_t *identity, size_t len);
+/* The same for one that lives as long as the settings: no memory is needed. */
+void association_borrow_identity(struct association *, const uint8_t *identity, size_t len);
 void association_forget_identity(struct association *); /* the session does not rest on its key */
 /* identify.c: remembers the name in a verified certificate; 0 or an mbed TLS error. */
 int association_name_peer(struct association *);
@@ -130,6 +136,8 @@ size_t association_max_payload(const struct association *);
 /* More records of the last datagram wait inside. */
 bool association_has_input(const struct association *);
 int64_t association_due_at(const struct association *);
+/* The context of a fresh association was given a session whose handshake is long over. */
+void association_reopen(struct association *);
 /* Sends the fatal alert for an mbed TLS error, for an owner who is about to end an unfinished handshake. */
 void association_refuse(struct association *, int code);
 /* Ends it from outside: status, code, sentence. */

@@ -323,6 +323,14 @@ enum dtls_hello dtls_hello_check(struct dtls_context *, const void *client_id, s
     const void *datagram, size_t len, uint8_t reply[128], size_t *reply_len);
 
 /* ---- endpoint: many peers on one UDP socket ---------------------------------------------------------------------- */
+/* Parking. mbed TLS needs 37 KB for each session, most of it for record buffers. Beyond max_awake, the peers that were
+ * used least recently, by a message from them or to them, are parked: what is kept is their keys and counters, in some
+ * 400 bytes. A datagram that can be theirs, or a message to them, wakes them, which takes some 20 microseconds; the
+ * program need not know. Memory is bounded by max_awake contexts, one more for the latest peer that a datagram woke and
+ * that has not spoken yet (who sends forged datagrams in its name costs a wake each, but drives nobody out), and those of
+ * peers that cannot be parked: until their first message came, and with CBC suites (stats: pinned). If waking fails, for
+ * want of memory, that session ends with DTLS_REASON_ERROR. What is kept of a session exists once, in this process'
+ * memory, and is wiped when it is woken or ends. */
 struct dtls_limits { /* 0 means the default */
 	unsigned max_peers; /* 100000 established; when full the longest silent is closed (evicted) */
 	unsigned max_handshakes; /* 1000 unfinished; when full the oldest of the busiest address prefix gives way */
@@ -336,6 +344,7 @@ struct dtls_limits { /* 0 means the default */
 	 * two are counted apart. */
 	unsigned hellos_per_s, hellos_at_once; /* without a valid cookie: 2000; ten times as many */
 	unsigned handshakes_per_s, handshakes_at_once; /* begun: 200; ten times as many */
+	unsigned max_awake; /* 1000 established that keep mbed TLS's context; others are parked */
 };
 /* Borrows fd, a bound UDP socket, IPv4 or IPv6, which it reads without blocking. NULL: dtls_context_error(). On a
  * socket bound to a wildcard, replies leave from the address that the peer wrote to. limits may be NULL. Give the socket a
@@ -394,6 +403,7 @@ enum dtls_reason {
 	DTLS_REASON_HANDSHAKE, /* its handshake failed, timed out or gave way */
 	DTLS_REASON_ERROR /* the session failed */
 };
+/* A parked peer tells all of this without waking. */
 enum dtls_reason dtls_peer_reason(const struct dtls_peer *);
 void dtls_peer_set_data(struct dtls_peer *, void *data);
 void *dtls_peer_data(const struct dtls_peer *);
@@ -404,7 +414,8 @@ int dtls_peer_error_code(const struct dtls_peer *); /* as dtls_conn_error_code()
 size_t dtls_peer_max_payload(const struct dtls_peer *);
 const char *dtls_peer_cipher(const struct dtls_peer *);
 const char *dtls_peer_alpn(const struct dtls_peer *); /* NULL: none was agreed on */
-const uint8_t *dtls_peer_cert(const struct dtls_peer *, size_t *len); /* DER, or NULL */
+/* DER, or NULL; valid until the next call on the endpoint. */
+const uint8_t *dtls_peer_cert(const struct dtls_peer *, size_t *len);
 const char *dtls_peer_name(const struct dtls_peer *); /* as dtls_conn_peer_name() */
 int64_t dtls_peer_verify_result(const struct dtls_peer *); /* as dtls_conn_verify_result() */
 int dtls_peer_resumed(const struct dtls_peer *); /* as dtls_conn_resumed() */
@@ -440,6 +451,10 @@ struct dtls_stats {
 	uint64_t drop_source_hellos; /* beyond hellos_per_s of their source */
 	uint64_t drop_source_handshakes; /* with a valid cookie, beyond handshakes_per_s of their source */
 	uint64_t drop_inbox; /* that dtls_endpoint_deliver() had no room for */
+	uint64_t parks, wakes; /* peers put to rest, and woken */
+	uint64_t wakes_unused; /* by a datagram that was not the peer's after all, or held nothing new */
+	uint64_t park_refused; /* a peer was to be parked and stayed awake: a CBC suite, or no memory */
+	uint64_t parked, pinned; /* gauges: parked now; awake now and not to be parked, beside max_awake */
 };
 int dtls_endpoint_stats(const struct dtls_endpoint *, struct dtls_stats *);
 /* Adds the counters and gauges of more to those of sum, of which both know. */

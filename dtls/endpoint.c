@@ -17,7 +17,7 @@ void endpoint_report(struct dtls_peer *peer, int event)
 {
 	struct dtls_endpoint *ep = peer->ep;
 
-	peer->event = event;
+	peer->event = (int8_t)event;
 	if (peer->event_queued)
 		return;
 	peer->event_queued = true;
@@ -59,25 +59,32 @@ static int64_t idle_at(const struct dtls_endpoint *ep)
 	return timer_later(ep->open.oldest->heard_at, ep->limits.idle_ms);
 }
 
-static void run_timers(struct dtls_endpoint *ep)
+/* What is due when stop_at comes stays due. */
+static void run_timers(struct dtls_endpoint *ep, int64_t stop_at)
 {
 	int64_t now = endpoint_now(ep);
 	size_t turns = ep->schedule.count; /* nobody gets a second one, whatever the clock says */
-	struct dtls_peer *peer;
+	struct due *first;
 
 	ep->inputs = 0;
-	for (; turns > 0 && (peer = schedule_first(&ep->schedule)) != NULL && peer->due_at <= now; turns--)
-		peer_handshake(peer);
-	while (idle_at(ep) <= now)
+	for (; turns > 0 && (first = schedule_first(&ep->schedule)) != NULL && first->at <= now; turns--) {
+		peer_handshake(active_of(first)->peer);
+		if (endpoint_now(ep) >= stop_at)
+			return;
+	}
+	while (idle_at(ep) <= now) {
 		peer_close_for(ep->open.oldest, DTLS_REASON_IDLE);
+		if (endpoint_now(ep) >= stop_at)
+			return;
+	}
 }
 
 static int64_t due_at(const struct dtls_endpoint *ep)
 {
-	const struct dtls_peer *first = schedule_first(&ep->schedule);
+	const struct due *first = schedule_first(&ep->schedule);
 	int64_t idle = idle_at(ep);
 
-	return first != NULL && first->due_at < idle ? first->due_at : idle;
+	return first != NULL && first->at < idle ? first->at : idle;
 }
 
 int dtls_endpoint_timeout(const struct dtls_endpoint *ep)
@@ -92,7 +99,7 @@ int dtls_endpoint_timeout(const struct dtls_endpoint *ep)
 int dtls_endpoint_handle_timeout(struct dtls_endpoint *ep)
 {
 	endpoint_notice_fork(ep);
-	run_timers(ep);
+	run_timers(ep, endpoint_now(ep) + BUSY_MS);
 	return DTLS_OK;
 }
 
@@ -108,11 +115,12 @@ static ssize_t session_ended(struct dtls_peer *peer, ssize_t status)
 {
 	struct dtls_endpoint *ep = peer->ep;
 
-	if (status == DTLS_CLOSED)
-		ep->stats.closed_by_peer++;
-	else
-		ep->stats.closed_error++;
-	peer_end(peer, (int)status, status == DTLS_CLOSED ? DTLS_REASON_CLOSE_NOTIFY : DTLS_REASON_ERROR);
+	if (status != DTLS_CLOSED) {
+		peer_failed(peer);
+		return 0;
+	}
+	ep->stats.closed_by_peer++;
+	peer_end(peer, DTLS_CLOSED, DTLS_REASON_CLOSE_NOTIFY);
 	return 0;
 }
 
@@ -247,11 +255,17 @@ ssize_t dtls_endpoint_recv(struct dtls_endpoint *ep, struct dtls_peer **peer, vo
 			return DTLS_FAIL;
 		/* Drained, or overdue: an answer that had come was taken before a timer fires for it. */
 		ep->more = late || ep->inputs >= INPUTS_BETWEEN_TIMERS;
-		run_timers(ep);
+		run_timers(ep, stop_at);
 		dtls_endpoint_flush(ep);
 		if (ep->first_event == NULL && (!ep->more || late || ++ep->rounds >= ROUNDS_AT_ONCE))
 			return DTLS_WANT_READ;
 	}
+}
+
+static void say_why_not(struct dtls_peer *peer, const char *why)
+{
+	if (peer->a != NULL && peer->a->error[0] == '\0')
+		snprintf(peer->a->error, sizeof(peer->a->error), "%s", why);
 }
 
 ssize_t dtls_peer_send(struct dtls_peer *peer, const void *buf, size_t len)
@@ -260,25 +274,29 @@ ssize_t dtls_peer_send(struct dtls_peer *peer, const void *buf, size_t len)
 	ssize_t n;
 
 	if (peer->state != PEER_OPEN || ep->process != fork_generation() || len == 0) {
-		if (peer->a->error[0] == '\0')
-			snprintf(peer->a->error, sizeof(peer->a->error), "%s",
-			    len == 0 ? "an empty message cannot be sent" : "there is no session to send in");
+		say_why_not(peer, len == 0 ? "an empty message cannot be sent" : "there is no session to send in");
 		return DTLS_FAIL;
 	}
 	if (peer->waiting >= OUTBOX_PER_PEER && dtls_endpoint_flush(ep) != DTLS_OK && peer->waiting >= OUTBOX_PER_PEER)
 		return DTLS_WANT_WRITE;
+	if (len > dtls_peer_max_payload(peer))
+		return DTLS_TOO_BIG;
+	if (!park_wake_to_send(peer))
+		return DTLS_FAIL;
 	n = association_write(peer->a, buf, len);
 	if (n >= 0)
 		ep->stats.messages_out++;
 	else if (n == DTLS_FAIL)
 		session_ended(peer, n);
+	if (n != DTLS_FAIL)
+		park_used(peer);
 	return n;
 }
 
 void dtls_peer_close(struct dtls_peer *peer)
 {
 	if (peer->state == PEER_OPEN && peer->ep->process == fork_generation())
-		association_close(peer->a);
+		peer_say_goodbye(peer);
 	peer_free(peer);
 }
 
@@ -312,6 +330,8 @@ int dtls_endpoint_stats(const struct dtls_endpoint *ep, struct dtls_stats *out)
 		stats.drop_inbox = inbox_dropped(ep->inbox);
 		stats.datagrams_in += stats.drop_inbox;
 	}
+	stats.parked = ep->park.parked;
+	stats.pinned = ep->open_count - ep->park.parked - ep->park.count - (ep->park.suspect != NULL);
 	stats.size = size;
 	memcpy(out, &stats, size < sizeof(stats) ? size : sizeof(stats));
 	return DTLS_OK;

@@ -7,6 +7,7 @@
 #include "handshakes.h"
 #include "inbox.h"
 #include "outbox.h"
+#include "park.h"
 #include "peertable.h"
 #include "schedule.h"
 #include "socket.h"
@@ -30,6 +31,7 @@ struct dtls_endpoint {
 	struct sources hello_sources, handshake_sources; /* apart: who is not proven must not crowd out who is */
 	struct peer_list open; /* the longest silent first */
 	uint64_t open_count, generations;
+	struct park park;
 
 	struct dtls_peer *first_event, **last_event;
 	struct dtls_peer *reported; /* ended, and valid until the next call */

@@ -6,6 +6,7 @@
 enum {
 	DEFAULT_MAX_PEERS = 100000,
 	DEFAULT_MAX_HANDSHAKES = 1000,
+	DEFAULT_MAX_AWAKE = 1000,
 	DEFAULT_HELLOS_PER_S = 2000,
 	DEFAULT_HANDSHAKES_PER_S = 200,
 	DEFAULT_SECONDS_AT_ONCE = 10,
@@ -34,6 +35,8 @@ static bool take_limits(struct dtls_endpoint *ep, const struct dtls_limits *limi
 		l->max_peers = DEFAULT_MAX_PEERS;
 	if (l->max_handshakes == 0)
 		l->max_handshakes = DEFAULT_MAX_HANDSHAKES;
+	if (l->max_awake == 0)
+		l->max_awake = DEFAULT_MAX_AWAKE;
 	if (l->handshake_ms == 0)
 		l->handshake_ms = ep->settings->give_up_ms;
 	take_rate(&l->hellos_per_s, &l->hellos_at_once, DEFAULT_HELLOS_PER_S);
@@ -47,11 +50,11 @@ static bool make_tables(struct dtls_endpoint *ep)
 	const struct dtls_limits *l = &ep->limits;
 	struct rng *rng = &ep->ctx->rng;
 
-	if (peertable_init(&ep->table, rng) == 0 &&
+	if (peertable_init(&ep->table, rng) == 0 && handshakes_init(&ep->handshakes, rng, l->max_handshakes) == 0 &&
 	    sources_init(&ep->hello_sources, rng, l->hellos_per_s, l->hellos_at_once) == 0 &&
 	    sources_init(&ep->handshake_sources, rng, l->handshakes_per_s, l->handshakes_at_once) == 0)
 		return true;
-	context_fail(ep->ctx, 0, "no memory or no randomness for the tables of peers and sources");
+	context_fail(ep->ctx, 0, "no memory or no randomness for the tables of peers, handshakes and sources");
 	return false;
 }
 
@@ -78,6 +81,7 @@ static struct dtls_endpoint *endpoint_new(struct dtls_context *ctx, const struct
 	ep->process = fork_generation();
 	ep->last_event = &ep->first_event;
 	outbox_init(&ep->outbox);
+	park_init(&ep->park);
 	if (take_limits(ep, limits) && make_tables(ep))
 		return ep;
 	dtls_endpoint_free(ep);
@@ -141,11 +145,13 @@ void dtls_endpoint_free(struct dtls_endpoint *ep)
 	if (ep == NULL)
 		return;
 	free_all_peers(ep);
+	park_free(&ep->park);
 	outbox_free(&ep->outbox);
 	inbox_free(ep->inbox);
 	peertable_free(&ep->table);
 	sources_free(&ep->hello_sources);
 	sources_free(&ep->handshake_sources);
+	handshakes_free(&ep->handshakes);
 	schedule_free(&ep->schedule);
 	settings_free(ep->settings);
 	dtls_context_free(ep->ctx);

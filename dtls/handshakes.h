@@ -4,10 +4,10 @@
 #define HANDSHAKES_H
 
 #include "peer.h"
-
-enum { PREFIX_BUCKETS = 256 };
+#include "rng.h"
 
 struct prefix_group {
+	struct due busy; /* first: of a due we get back the group; in the order of their counts, the highest first */
 	uint64_t prefix;
 	unsigned count;
 	struct peer_list peers; /* oldest first */
@@ -15,10 +15,16 @@ struct prefix_group {
 };
 
 struct handshakes {
-	struct prefix_group *buckets[PREFIX_BUCKETS];
+	uint64_t key; /* of the hash: who sends chooses prefixes, but not where they fall */
+	unsigned shift; /* to an index of buckets */
+	struct prefix_group **buckets;
+	struct schedule busiest;
 	unsigned count;
 };
 
+/* For about so many. 0 or an mbed TLS error; handshakes_free() is due either way. */
+int handshakes_init(struct handshakes *, struct rng *, unsigned max);
+void handshakes_free(struct handshakes *); /* when there are none */
 bool handshakes_add(struct handshakes *, struct dtls_peer *); /* false: no memory */
 void handshakes_remove(struct handshakes *, struct dtls_peer *);
 /* Calls visit for each; it may end the one that it is called for. */

@@ -9,22 +9,35 @@ enum { ESCAPED = sizeof("\\xHH") - 1 };
 
 int association_keep_identity(struct association *a, const uint8_t *identity, size_t len)
 {
-	association_forget_identity(a);
+	uint8_t *copy;
+
 	if (len > DTLS_PSK_IDENTITY_MAX)
 		len = DTLS_PSK_IDENTITY_MAX;
-	a->identity = malloc(len + 1);
-	if (a->identity == NULL)
+	copy = malloc(len + 1);
+	association_borrow_identity(a, NULL, 0);
+	if (copy == NULL)
 		return MBEDTLS_ERR_SSL_ALLOC_FAILED;
-	memcpy(a->identity, identity, len);
+	memcpy(copy, identity, len);
+	a->identity = copy;
 	a->identity_len = len;
+	a->identity_owned = true;
 	return 0;
+}
+
+void association_borrow_identity(struct association *a, const uint8_t *identity, size_t len)
+{
+	association_forget_identity(a);
+	a->identity = identity;
+	a->identity_len = len;
 }
 
 void association_forget_identity(struct association *a)
 {
-	free(a->identity);
+	if (a->identity_owned)
+		free((void *)(uintptr_t)a->identity);
 	a->identity = NULL;
 	a->identity_len = 0;
+	a->identity_owned = false;
 }
 
 static const mbedtls_x509_name *common_name(const mbedtls_x509_crt *cert)
@@ -58,8 +71,12 @@ int association_psk(void *settings, mbedtls_ssl_context *ssl, const unsigned cha
 	uint8_t space[MBEDTLS_PSK_MAX_LEN];
 	size_t key_len = sizeof(s->decoy);
 	const uint8_t *key = settings_find_key(s, identity, len, space, &key_len);
-	int code = association_keep_identity(a, identity, len);
+	int code = 0;
 
+	if (key != NULL && key != space)
+		association_borrow_identity(a, psk_identity_of(key, len), len);
+	else
+		code = association_keep_identity(a, identity, len);
 	/* RFC 4279, 2 and RFC 7925, 6: who asks cannot tell an unknown identity from a wrong key. */
 	a->identity_unknown = key == NULL;
 	if (code == 0)

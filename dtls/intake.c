@@ -73,7 +73,7 @@ static void begin(const struct arrival *in, const struct hello *hello, struct dt
 
 static bool began_with(const struct dtls_peer *peer, const struct hello *hello)
 {
-	return memcmp(peer->random, hello->random, HELLO_RANDOM) == 0;
+	return memcmp(peer->random, hello->random + HELLO_RANDOM - PEER_RANDOM, PEER_RANDOM) == 0;
 }
 
 static void feed_handshake(struct dtls_peer *peer, const uint8_t *records, size_t len)
@@ -176,6 +176,21 @@ static size_t sort_records(const struct arrival *in, struct dtls_peer **session,
 	return kept;
 }
 
+/* A parked session is woken only for what could be its own. */
+static bool is_awake_for(const struct arrival *in, struct dtls_peer *session, const uint8_t *datagram, size_t len)
+{
+	if (session->a != NULL)
+		return true;
+	if (!park_could_read(session, datagram, len)) {
+		in->ep->stats.drop_forged++;
+		return false;
+	}
+	if (park_wake_to_read(session))
+		return true;
+	in->ep->stats.drop_memory++;
+	return false;
+}
+
 static void to_established(const struct arrival *in, struct dtls_peer *peer, uint8_t *datagram)
 {
 	struct dtls_peer *session = peer;
@@ -189,7 +204,7 @@ static void to_established(const struct arrival *in, struct dtls_peer *peer, uin
 			in->ep->stats.drop_forged++;
 		return;
 	}
-	if (session->state != PEER_OPEN)
+	if (session->state != PEER_OPEN || !is_awake_for(in, session, datagram, kept))
 		return;
 	association_feed(session->a, datagram, kept);
 	in->ep->reading = session;

@@ -184,6 +184,44 @@ static inline size_t mbed_unsent(const mbedtls_ssl_context *ssl)
 	return ssl->MBED_FIELD(out_left);
 }
 
+/* A server keeps its last flight, to send it again, until the first application record comes. */
+static inline bool mbed_keeps_flight(const mbedtls_ssl_context *ssl)
+{
+	return ssl->MBED_FIELD(handshake) != NULL;
+}
+
+/* Once it was saved, a context is one that begins anew. */
+static inline bool mbed_is_open(const mbedtls_ssl_context *ssl)
+{
+	return ssl->MBED_FIELD(state) == MBEDTLS_SSL_HANDSHAKE_OVER && ssl->MBED_FIELD(session) != NULL;
+}
+
+/* The id of an open session's suite. */
+static inline int mbed_suite(const mbedtls_ssl_context *ssl)
+{
+	return ssl->MBED_FIELD(session)->MBED_FIELD(ciphersuite);
+}
+
+/* Epoch and sequence number of the next record to leave: eight bytes. */
+static inline const unsigned char *mbed_out_counter(const mbedtls_ssl_context *ssl)
+{
+	return ssl->MBED_FIELD(cur_out_ctr);
+}
+
+/* The replay window: the newest sequence number, and a bit for each of the 64 up to it, the lowest for the newest. */
+static inline void mbed_window(const mbedtls_ssl_context *ssl, uint64_t *top, uint64_t *seen)
+{
+	*top = ssl->MBED_FIELD(in_window_top);
+	*seen = ssl->MBED_FIELD(in_window);
+}
+
+/* 2.28 saves the protocol that was agreed on, but compares it with the wrong bytes when it is loaded: it is taken out
+ * before, and put back behind. */
+static inline void mbed_set_alpn(mbedtls_ssl_context *ssl, const char *name)
+{
+	ssl->MBED_FIELD(alpn_chosen) = name;
+}
+
 /* Level and description of the alert that made a call return FATAL_ALERT_MESSAGE or PEER_CLOSE_NOTIFY. */
 static inline unsigned char mbed_alert(const mbedtls_ssl_context *ssl)
 {

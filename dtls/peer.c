@@ -1,6 +1,7 @@
 #include "peer.h"
 
 #include "endpoint.h"
+#include "mbed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,19 +49,38 @@ static void make_room(struct dtls_endpoint *ep)
 		peer_turn_away(handshakes_victim(&ep->handshakes), "max_handshakes were unfinished");
 }
 
-static struct association *new_association(struct dtls_peer *peer)
+struct association *peer_associate(struct dtls_peer *peer, struct settings *settings)
 {
 	struct dtls_endpoint *ep = peer->ep;
-	struct association_setup setup = {
-	    .ctx = ep->ctx, .send = endpoint_send, .owner = peer, .peer = &peer->addr, .tally = &ep->tally};
-	struct association *a;
+	struct association_setup setup = {.size = sizeof(struct active),
+	    .ctx = ep->ctx,
+	    .settings = settings,
+	    .send = endpoint_send,
+	    .owner = peer,
+	    .peer = &peer->addr,
+	    .tally = &ep->tally};
+	struct association *a = park_take_spare(&ep->park, settings);
+	struct active *active;
 
-	/* The settings as they are now: a new key serves new handshakes. */
-	setup.settings = context_snapshot(ep->ctx);
-	if (setup.settings == NULL)
+	if (a != NULL)
+		association_renew(a, peer, &peer->addr);
+	else
+		a = association_new(&setup);
+	if (a == NULL)
 		return NULL;
-	a = association_new(&setup);
-	settings_free(setup.settings);
+	active = (struct active *)a;
+	memset((char *)active + sizeof(*a), 0, sizeof(*active) - sizeof(*a));
+	active->peer = peer;
+	return a;
+}
+
+/* With the settings as they are now: a new key serves new handshakes. */
+static struct association *new_association(struct dtls_peer *peer)
+{
+	struct settings *settings = context_snapshot(peer->ep->ctx);
+	struct association *a = settings == NULL ? NULL : peer_associate(peer, settings);
+
+	settings_free(settings);
 	return a;
 }
 
@@ -85,12 +105,12 @@ struct dtls_peer *peer_new(struct dtls_endpoint *ep, const struct address *addr,
 	peer->ep = ep;
 	peer->addr = *addr;
 	peer->local = *local;
-	memcpy(peer->random, hello->random, HELLO_RANDOM);
+	memcpy(peer->random, hello->random + HELLO_RANDOM - PEER_RANDOM, PEER_RANDOM);
 	peer->a = new_association(peer);
 	if (peer->a == NULL || !schedule_reserve(&ep->schedule) || !handshakes_add(&ep->handshakes, peer))
 		return out_of_memory(peer, ep);
 	peer->heard_at = endpoint_now(ep);
-	peer->deadline_at = timer_later(peer->heard_at, ep->limits.handshake_ms);
+	peer_active(peer)->deadline_at = timer_later(peer->heard_at, ep->limits.handshake_ms);
 	peer->generation = ++ep->generations;
 	peer->predecessor = predecessor;
 	if (predecessor == NULL)
@@ -105,29 +125,44 @@ struct dtls_peer *peer_new(struct dtls_endpoint *ep, const struct address *addr,
 
 static void reschedule(struct dtls_peer *peer)
 {
+	struct active *active = peer_active(peer);
 	int64_t due_at = association_due_at(peer->a);
 
-	schedule_set(&peer->ep->schedule, peer, due_at < peer->deadline_at ? due_at : peer->deadline_at);
+	schedule_set(&peer->ep->schedule, &active->due, due_at < active->deadline_at ? due_at : active->deadline_at);
+}
+
+/* Why a peer has ended for which there is nobody else to say it. */
+static const char *sentence_for(enum dtls_reason reason)
+{
+	switch (reason) {
+	case DTLS_REASON_REPLACED:
+		return "a new session from the same address took its place";
+	case DTLS_REASON_IDLE:
+		return "closed here: it was silent for too long";
+	case DTLS_REASON_EVICTED:
+		return "closed here: it was silent longest when max_peers was reached";
+	case DTLS_REASON_REVOKED:
+		return "closed here: its identity was revoked";
+	default:
+		return "the parked session could not be woken: out of memory";
+	}
 }
 
 void peer_close_for(struct dtls_peer *peer, enum dtls_reason reason)
 {
 	struct dtls_stats *stats = &peer->ep->stats;
-	const struct {
-		uint64_t *counter;
-		const char *sentence;
-	} causes[] = {
-	    [DTLS_REASON_REPLACED] = {&stats->closed_replaced, "a new session from the same address took its place"},
-	    [DTLS_REASON_IDLE] = {&stats->closed_idle, "closed here: it was silent for too long"},
-	    [DTLS_REASON_EVICTED] = {&stats->closed_evicted,
-		"closed here: it was silent longest when max_peers was reached"},
-	    [DTLS_REASON_REVOKED] = {&stats->closed_revoked, "closed here: its identity was revoked"},
+	uint64_t *const counters[] = {
+	    [DTLS_REASON_REPLACED] = &stats->closed_replaced,
+	    [DTLS_REASON_IDLE] = &stats->closed_idle,
+	    [DTLS_REASON_EVICTED] = &stats->closed_evicted,
+	    [DTLS_REASON_REVOKED] = &stats->closed_revoked,
 	};
 
 	if (reason != DTLS_REASON_REPLACED)
-		association_close(peer->a);
-	association_end(peer->a, DTLS_CLOSED, 0, "%s", causes[reason].sentence);
-	++*causes[reason].counter;
+		peer_say_goodbye(peer);
+	if (peer->a != NULL)
+		association_end(peer->a, DTLS_CLOSED, 0, "%s", sentence_for(reason));
+	++*counters[reason];
 	peer_end(peer, DTLS_CLOSED, reason);
 }
 
@@ -136,7 +171,7 @@ static void connected(struct dtls_peer *peer)
 	struct dtls_endpoint *ep = peer->ep;
 
 	handshakes_remove(&ep->handshakes, peer);
-	schedule_set(&ep->schedule, peer, INT64_MAX);
+	schedule_set(&ep->schedule, &peer_active(peer)->due, INT64_MAX);
 	/* The end of the old one puts its successor into the table. */
 	if (peer->predecessor != NULL)
 		peer_close_for(peer->predecessor, DTLS_REASON_REPLACED);
@@ -166,7 +201,7 @@ void peer_handshake(struct dtls_peer *peer)
 		connected(peer);
 		return;
 	}
-	if (status == DTLS_WANT_READ && endpoint_now(ep) >= peer->deadline_at) {
+	if (status == DTLS_WANT_READ && endpoint_now(ep) >= peer_active(peer)->deadline_at) {
 		association_refuse(peer->a, MBEDTLS_ERR_SSL_TIMEOUT);
 		status = association_end(peer->a, DTLS_TIMEDOUT, MBEDTLS_ERR_SSL_TIMEOUT,
 		    "the handshake was unfinished after %lld ms", (long long)ep->limits.handshake_ms);
@@ -187,23 +222,25 @@ void peer_heard(struct dtls_peer *peer)
 	struct peer_list *open = &peer->ep->open;
 
 	peer->heard_at = endpoint_now(peer->ep);
-	if (open->newest == peer)
-		return;
-	peer_list_remove(open, peer);
-	peer_list_append(open, peer);
+	if (open->newest != peer) {
+		peer_list_remove(open, peer);
+		peer_list_append(open, peer);
+	}
+	park_used(peer);
 }
 
 static void leave_the_table(struct dtls_peer *peer)
 {
 	struct dtls_endpoint *ep = peer->ep;
-	struct dtls_peer *next = peer->successor;
+	struct dtls_peer *next;
 
-	if (peer->predecessor != NULL) {
+	if (peer->state == PEER_HANDSHAKE && peer->predecessor != NULL) {
 		peer->predecessor->successor = NULL;
 		peer->predecessor = NULL;
 		return;
 	}
 	peertable_remove(&ep->table, peer);
+	next = peer->successor;
 	if (next == NULL)
 		return;
 	peer->successor = NULL;
@@ -219,9 +256,11 @@ static void unlink_everywhere(struct dtls_peer *peer)
 	if (peer->state == PEER_ENDED)
 		return;
 	leave_the_table(peer);
-	schedule_set(&ep->schedule, peer, INT64_MAX);
-	handshakes_remove(&ep->handshakes, peer);
-	if (peer->state == PEER_OPEN) {
+	if (peer->state == PEER_HANDSHAKE) {
+		schedule_set(&ep->schedule, &peer_active(peer)->due, INT64_MAX);
+		handshakes_remove(&ep->handshakes, peer);
+	} else {
+		park_leave(peer);
 		peer_list_remove(&ep->open, peer);
 		ep->open_count--;
 	}
@@ -238,6 +277,20 @@ void peer_end(struct dtls_peer *peer, int event, enum dtls_reason reason)
 	endpoint_report(peer, event);
 }
 
+void peer_failed(struct dtls_peer *peer)
+{
+	peer->ep->stats.closed_error++;
+	peer_end(peer, DTLS_FAIL, DTLS_REASON_ERROR);
+}
+
+void peer_say_goodbye(struct dtls_peer *peer)
+{
+	if (peer->a != NULL)
+		association_close(peer->a);
+	else
+		park_say_goodbye(peer);
+}
+
 void peer_free(struct dtls_peer *peer)
 {
 	unlink_everywhere(peer);
@@ -245,12 +298,17 @@ void peer_free(struct dtls_peer *peer)
 	if (peer->ep->reported == peer)
 		peer->ep->reported = NULL;
 	association_free(peer->a);
+	parked_free(peer->parked);
 	free(peer);
 }
 
+static const char not_ours[] = "the session was made before fork(): it belongs to the parent";
+
 void peer_disown(struct dtls_peer *peer)
 {
-	association_end(peer->a, DTLS_FAIL, 0, "the session was made before fork(): it belongs to the parent");
+	peer->disowned = true;
+	if (peer->a != NULL)
+		association_end(peer->a, DTLS_FAIL, 0, "%s", not_ours);
 	peer->ep->stats.closed_error += peer->state == PEER_OPEN;
 	peer_end(peer, DTLS_FAIL, DTLS_REASON_ERROR);
 }
@@ -278,50 +336,69 @@ const struct sockaddr *dtls_peer_addr(const struct dtls_peer *peer, socklen_t *l
 	return &peer->addr.any;
 }
 
+const uint8_t *peer_identity(const struct dtls_peer *peer, size_t *len)
+{
+	*len = peer->a != NULL ? peer->a->identity_len : peer->parked->identity_len;
+	return peer->a != NULL ? peer->a->identity : peer->parked->identity;
+}
+
 const uint8_t *dtls_peer_psk_identity(const struct dtls_peer *peer, size_t *len)
 {
-	*len = peer->a->identity_len;
-	return peer->a->identity;
+	return peer_identity(peer, len);
 }
 
 const char *dtls_peer_error(const struct dtls_peer *peer)
 {
-	return peer->a->error;
+	if (peer->a != NULL)
+		return peer->a->error;
+	if (peer->state != PEER_ENDED)
+		return "";
+	return peer->disowned ? not_ours : sentence_for(peer->reason);
 }
 
 int dtls_peer_error_code(const struct dtls_peer *peer)
 {
-	return peer->a->code;
+	if (peer->a != NULL)
+		return peer->a->code;
+	return peer->state == PEER_ENDED && peer->reason == DTLS_REASON_ERROR && !peer->disowned
+		   ? MBEDTLS_ERR_SSL_ALLOC_FAILED
+		   : 0;
 }
 
 size_t dtls_peer_max_payload(const struct dtls_peer *peer)
 {
-	return association_max_payload(peer->a);
+	if (peer->a != NULL)
+		return association_max_payload(peer->a);
+	return peer->state == PEER_OPEN ? peer->parked->max_payload : 0;
 }
 
 const char *dtls_peer_cipher(const struct dtls_peer *peer)
 {
+	if (peer->a == NULL)
+		return parked_cipher(peer->parked);
 	return peer->a->state == ASSOCIATION_HANDSHAKE ? NULL : mbedtls_ssl_get_ciphersuite(&peer->a->ssl);
 }
 
 const uint8_t *dtls_peer_cert(const struct dtls_peer *peer, size_t *len)
 {
-	return association_peer_cert(peer->a, len);
+	return peer->a != NULL ? association_peer_cert(peer->a, len) : parked_cert(peer->parked, len);
 }
 
 const char *dtls_peer_alpn(const struct dtls_peer *peer)
 {
+	if (peer->a == NULL)
+		return parked_alpn(peer->parked);
 	return peer->a->state == ASSOCIATION_HANDSHAKE ? NULL : mbedtls_ssl_get_alpn_protocol(&peer->a->ssl);
 }
 
 const char *dtls_peer_name(const struct dtls_peer *peer)
 {
-	return peer->a->peer_name;
+	return peer->a != NULL ? peer->a->peer_name : parked_peer_name(peer->parked);
 }
 
 int64_t dtls_peer_verify_result(const struct dtls_peer *peer)
 {
-	return association_verify_result(peer->a);
+	return peer->a != NULL ? association_verify_result(peer->a) : parked_verify_result(peer->parked);
 }
 
 int dtls_peer_resumed(const struct dtls_peer *peer)

@@ -4,42 +4,75 @@
 
 #include "association.h"
 #include "hello.h"
+#include "parked.h"
+#include "schedule.h"
+
+#include <sys/queue.h>
 
 struct dtls_endpoint;
 struct prefix_group;
 
+enum { PEER_RANDOM = 8 };
 enum peer_state { PEER_HANDSHAKE, PEER_OPEN, PEER_ENDED };
 
-struct dtls_peer {
+struct dtls_peer { /* small: there may be a hundred thousand that are parked */
 	struct dtls_endpoint *ep;
-	struct association *a;
-	struct address addr, local; /* local is unset where the socket is bound to one address */
-	enum peer_state state;
-	enum dtls_reason reason; /* when ended */
+	struct association *a; /* the first member of its struct active; NULL while it is parked */
+	struct parked *parked; /* NULL otherwise */
 	void *data;
 	uint64_t generation;
-	bool resumed;
-	uint8_t random[HELLO_RANDOM]; /* of the hello that began it */
 
 	/* The table finds the peer of an address: the established one, if there is one. Beside it, an unfinished one may
 	 * be about to take its place (RFC 6347, 4.2.8). */
 	struct dtls_peer *chain;
-	uint32_t hash;
-	struct dtls_peer *successor, *predecessor;
+	union {
+		struct dtls_peer *successor; /* of an established one */
+		struct dtls_peer *predecessor; /* of an unfinished one */
+	};
 
 	/* Established: from the longest silent to the last heard. Unfinished: from the oldest of its prefix on. */
 	struct dtls_peer *older, *newer;
-	struct prefix_group *group;
 	int64_t heard_at;
-
-	int64_t due_at, deadline_at; /* the next timer; when an unfinished handshake ends at the latest */
-	size_t heap_index; /* in the schedule, plus 1; 0: not in it */
-
-	int event; /* DTLS_CONNECTED, or how it ended; 0: nothing to report */
 	struct dtls_peer *next_event;
-	bool event_queued;
-	unsigned waiting; /* datagrams in the outbox */
+
+	struct address addr;
+	uint32_t hash; /* of both addresses, in the table */
+	struct address local; /* unset where the socket is bound to one address */
+	enum peer_state state : 2;
+	enum dtls_reason reason : 4; /* when ended */
+	bool event_queued : 1;
+	bool disowned : 1; /* it was another process's */
+	bool resumed : 1; /* its handshake was a short one */
+	int8_t event; /* DTLS_CONNECTED, or how it ended; 0: nothing to report */
+	uint8_t waiting; /* datagrams in the outbox */
+	uint8_t random[PEER_RANDOM]; /* the last bytes of the random of the hello that began it */
+	uint64_t room[PARKED_ROOM / 8]; /* usually its session, while it is parked */
 };
+
+struct active { /* what a peer has unless it is parked */
+	struct association a;
+	struct dtls_peer *peer;
+
+	/* Unfinished. */
+	struct prefix_group *group;
+	struct due due; /* the next timer */
+	int64_t deadline_at; /* when the handshake ends at the latest */
+
+	/* Established: in which part of the pool it is, see park.h. */
+	enum awake_part { AWAKE_PINNED, AWAKE_IN_TURN, AWAKE_SUSPECT } part;
+	bool refused; /* it cannot be parked ever */
+	TAILQ_ENTRY(active) turn;
+};
+
+static inline struct active *active_of(struct due *due)
+{
+	return (struct active *)((char *)due - offsetof(struct active, due));
+}
+
+static inline struct active *peer_active(const struct dtls_peer *peer)
+{
+	return (struct active *)peer->a;
+}
 
 struct peer_list {
 	struct dtls_peer *oldest, *newest;
@@ -64,6 +97,13 @@ void peer_turn_away(struct dtls_peer *, const char *why);
 /* Closes an established peer for a reason of ours, idle, evicted, revoked or replaced: counts, says why, and sends
  * close_notify unless somebody new answers at its address. */
 void peer_close_for(struct dtls_peer *, enum dtls_reason);
+/* Reports that its session failed. */
+void peer_failed(struct dtls_peer *);
+/* An association for it with these settings, in a struct active; NULL: out of memory. */
+struct association *peer_associate(struct dtls_peer *, struct settings *);
+const uint8_t *peer_identity(const struct dtls_peer *, size_t *len);
+/* Tells the peer that this side closes. */
+void peer_say_goodbye(struct dtls_peer *);
 /* Ends it for good: no event, no trace left. */
 void peer_free(struct dtls_peer *);
 /* Where the peers of this endpoint were made in another process. */

@@ -208,6 +208,11 @@ const uint8_t *psk_table_find(const struct psk_table *t, const void *identity, s
 	return NULL;
 }
 
+const uint8_t *psk_identity_of(const uint8_t *key, size_t identity_len)
+{
+	return key - identity_len;
+}
+
 size_t psk_table_count(const struct psk_table *t)
 {
 	return t != NULL ? t->count : 0;

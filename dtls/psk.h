@@ -26,6 +26,8 @@ int psk_table_seal(struct psk_table *);
 
 /* Of a sealed table. NULL: unknown. The key lives as long as the table; the table may be NULL, which has no keys. */
 const uint8_t *psk_table_find(const struct psk_table *, const void *identity, size_t identity_len, size_t *key_len);
+/* The table's own copy of the identity that a key was found for. */
+const uint8_t *psk_identity_of(const uint8_t *key, size_t identity_len);
 size_t psk_table_count(const struct psk_table *);
 const uint8_t *psk_table_identity(const struct psk_table *, size_t index, size_t *len);
 

@@ -4,7 +4,10 @@
 
 static bool has_identity(const struct dtls_peer *peer, const struct bytes *identity)
 {
-	return peer->a->identity_len == identity->len && memcmp(peer->a->identity, identity->at, identity->len) == 0;
+	size_t len;
+	const uint8_t *at = peer_identity(peer, &len);
+
+	return len == identity->len && memcmp(at, identity->at, len) == 0;
 }
 
 /* Until a client has named itself it may be the one that is revoked, about to use the old key. */

@@ -5,7 +5,7 @@
 bool schedule_reserve(struct schedule *s)
 {
 	size_t room = s->room == 0 ? 64 : 2 * s->room;
-	struct dtls_peer **heap;
+	struct due **heap;
 
 	if (s->count < s->room)
 		return true;
@@ -17,59 +17,59 @@ bool schedule_reserve(struct schedule *s)
 	return true;
 }
 
-static void put(struct schedule *s, size_t at, struct dtls_peer *peer)
+static void put(struct schedule *s, size_t place, struct due *who)
 {
-	s->heap[at] = peer;
-	peer->heap_index = at + 1;
+	s->heap[place] = who;
+	who->heap_index = place + 1;
 }
 
-/* Moves the peer at this place up or down to where it belongs. */
+/* Moves the one at this place up or down to where it belongs. */
 static void settle(struct schedule *s, size_t at)
 {
-	struct dtls_peer *peer = s->heap[at];
+	struct due *who = s->heap[at];
 
-	while (at > 0 && s->heap[(at - 1) / 2]->due_at > peer->due_at) {
+	while (at > 0 && s->heap[(at - 1) / 2]->at > who->at) {
 		put(s, at, s->heap[(at - 1) / 2]);
 		at = (at - 1) / 2;
 	}
 	for (;;) {
 		size_t child = 2 * at + 1;
 
-		if (child + 1 < s->count && s->heap[child + 1]->due_at < s->heap[child]->due_at)
+		if (child + 1 < s->count && s->heap[child + 1]->at < s->heap[child]->at)
 			child++;
-		if (child >= s->count || s->heap[child]->due_at >= peer->due_at)
+		if (child >= s->count || s->heap[child]->at >= who->at)
 			break;
 		put(s, at, s->heap[child]);
 		at = child;
 	}
-	put(s, at, peer);
+	put(s, at, who);
 }
 
-static void take_out(struct schedule *s, struct dtls_peer *peer)
+static void take_out(struct schedule *s, struct due *who)
 {
-	size_t at = peer->heap_index - 1;
+	size_t at = who->heap_index - 1;
 
-	peer->heap_index = 0;
+	who->heap_index = 0;
 	if (at == --s->count)
 		return;
 	put(s, at, s->heap[s->count]);
 	settle(s, at);
 }
 
-void schedule_set(struct schedule *s, struct dtls_peer *peer, int64_t due_at)
+void schedule_set(struct schedule *s, struct due *who, int64_t at)
 {
-	peer->due_at = due_at;
-	if (due_at == INT64_MAX) {
-		if (peer->heap_index != 0)
-			take_out(s, peer);
+	who->at = at;
+	if (at == INT64_MAX) {
+		if (who->heap_index != 0)
+			take_out(s, who);
 		return;
 	}
-	if (peer->heap_index == 0)
-		put(s, s->count++, peer);
-	settle(s, peer->heap_index - 1);
+	if (who->heap_index == 0)
+		put(s, s->count++, who);
+	settle(s, who->heap_index - 1);
 }
 
-struct dtls_peer *schedule_first(const struct schedule *s)
+struct due *schedule_first(const struct schedule *s)
 {
 	return s->count == 0 ? NULL : s->heap[0];
 }

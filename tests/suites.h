@@ -25,6 +25,10 @@
 	X(schedule) \
 	X(peertable) \
 	X(sources) \
+	X(park) \
+	X(park_ends) \
+	X(park_alloc) \
+	X(slices) \
 	X(error) \
 	X(session) \
 	X(handshake) \

@@ -7,7 +7,22 @@
 enum { PEERS = 2000 };
 
 static struct dtls_peer peers[PEERS];
+static struct active actives[PEERS];
 static struct handshakes unfinished;
+static struct rng rng;
+
+static void begin(void)
+{
+	ck_assert_int_eq(rng_init(&rng), 0);
+	ck_assert_int_eq(handshakes_init(&unfinished, &rng, 50), 0);
+}
+
+static void end(void)
+{
+	ck_assert_uint_eq(unfinished.count, 0);
+	handshakes_free(&unfinished);
+	rng_free(&rng);
+}
 
 /* A peer at 10.0.x.x, or one of those that share 2001:db8:0:n::/64. */
 static struct dtls_peer *peer_at(unsigned index, unsigned network, bool ipv6)
@@ -16,7 +31,8 @@ static struct dtls_peer *peer_at(unsigned index, unsigned network, bool ipv6)
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = in.sin_port};
 	struct dtls_peer *peer = &peers[index];
 
-	*peer = (struct dtls_peer){0};
+	actives[index].group = NULL;
+	*peer = (struct dtls_peer){.a = &actives[index].a};
 	in.sin_addr.s_addr = htonl(0x0a000000 + network);
 	in6.sin6_addr.s6_addr[0] = 0x20;
 	in6.sin6_addr.s6_addr[6] = (uint8_t)(network >> 8);
@@ -43,16 +59,16 @@ static void give_way(unsigned expected)
 
 START_TEST(handshakes_none)
 {
-	unfinished = (struct handshakes){0};
+	begin();
 	ck_assert_ptr_null(handshakes_victim(&unfinished));
 	handshakes_remove(&unfinished, peer_at(0, 1, false)); /* of one that is not in it */
-	ck_assert_uint_eq(unfinished.count, 0);
+	end();
 }
 END_TEST
 
 START_TEST(handshakes_oldest_of_the_busiest_prefix)
 {
-	unfinished = (struct handshakes){0};
+	begin();
 	add(0, 1, false);
 	ck_assert_ptr_eq(handshakes_victim(&unfinished), &peers[0]);
 	add(1, 2, false);
@@ -70,14 +86,15 @@ START_TEST(handshakes_oldest_of_the_busiest_prefix)
 		handshakes_remove(&unfinished, handshakes_victim(&unfinished));
 	ck_assert_ptr_null(handshakes_victim(&unfinished));
 	ck_assert_uint_eq(unfinished.count, 0);
-	ck_assert_ptr_null(peers[0].group);
-	ck_assert_ptr_null(peers[5].group);
+	ck_assert_ptr_null(actives[0].group);
+	ck_assert_ptr_null(actives[5].group);
+	end();
 }
 END_TEST
 
 START_TEST(handshakes_a_64_is_one_network)
 {
-	unfinished = (struct handshakes){0};
+	begin();
 	add(0, 1, false);
 	add(1, 2, false);
 	for (unsigned i = 2; i < 5; i++)
@@ -86,7 +103,7 @@ START_TEST(handshakes_a_64_is_one_network)
 	give_way(3);
 	for (unsigned i = 0; i < 3; i++)
 		handshakes_remove(&unfinished, handshakes_victim(&unfinished));
-	ck_assert_uint_eq(unfinished.count, 0);
+	end();
 }
 END_TEST
 
@@ -94,7 +111,7 @@ START_TEST(handshakes_one_network_cannot_crowd_out_the_others)
 {
 	unsigned index = 0;
 
-	unfinished = (struct handshakes){0};
+	begin();
 	for (unsigned network = 1; network <= 100; network++)
 		add(index++, network, false);
 	for (; index < PEERS; index++)
@@ -104,11 +121,11 @@ START_TEST(handshakes_one_network_cannot_crowd_out_the_others)
 		give_way(i);
 	ck_assert_uint_eq(unfinished.count, 101);
 	for (unsigned i = 0; i < 100; i++) {
-		ck_assert_ptr_nonnull(peers[i].group);
+		ck_assert_ptr_nonnull(actives[i].group);
 		handshakes_remove(&unfinished, &peers[i]);
 	}
 	give_way(PEERS - 1);
-	ck_assert_uint_eq(unfinished.count, 0);
+	end();
 }
 END_TEST
 
@@ -132,7 +149,7 @@ START_TEST(handshakes_like_a_naive_model)
 	static bool present[PEERS];
 	uint64_t seed = 8;
 
-	unfinished = (struct handshakes){0};
+	begin();
 	for (unsigned i = 0; i < PEERS; i++) {
 		unsigned done = (unsigned)seeded_below(&seed, i + 1);
 
@@ -154,6 +171,36 @@ START_TEST(handshakes_like_a_naive_model)
 	}
 	for (unsigned i = 0; i < PEERS; i++)
 		ck_assert(!present[i]);
+	end();
+}
+END_TEST
+
+/* Whoever chooses prefixes that fall together under one key does not under another; and there are as many places as
+ * handshakes, so that none is searched for long. */
+START_TEST(handshakes_fall_anywhere)
+{
+	unsigned longest = 0;
+	uint64_t first_key;
+
+	begin();
+	first_key = unfinished.key;
+	handshakes_free(&unfinished);
+	ck_assert_int_eq(handshakes_init(&unfinished, &rng, PEERS), 0);
+	ck_assert_uint_ne(unfinished.key, first_key);
+	ck_assert_uint_eq(unfinished.key % 2, 1);
+	for (unsigned i = 0; i < PEERS; i++)
+		add(i, i, true);
+	for (size_t i = 0; i < (size_t)1 << (64 - unfinished.shift); i++) {
+		unsigned length = 0;
+
+		for (struct prefix_group *g = unfinished.buckets[i]; g != NULL; g = g->next)
+			length++;
+		longest = length > longest ? length : longest;
+	}
+	ck_assert_uint_le(longest, 20); /* 8, for the worst of 100,000 keys */
+	for (unsigned i = 0; i < PEERS; i++)
+		handshakes_remove(&unfinished, &peers[i]);
+	end();
 }
 END_TEST
 
@@ -166,5 +213,6 @@ Suite *handshakes_suite(void)
 	TEST(suite, handshakes_a_64_is_one_network);
 	TEST(suite, handshakes_one_network_cannot_crowd_out_the_others);
 	TEST(suite, handshakes_like_a_naive_model);
+	TEST(suite, handshakes_fall_anywhere);
 	return suite;
 }

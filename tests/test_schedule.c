@@ -6,20 +6,20 @@
 
 enum { PEERS = 300, OPERATIONS = 10000 };
 
-static struct dtls_peer peers[PEERS];
+static struct due peers[PEERS];
 static int64_t model[PEERS]; /* INT64_MAX: not in the schedule */
 static struct schedule schedule;
 
-static void set(unsigned i, int64_t due_at)
+static void set(unsigned i, int64_t at)
 {
 	ck_assert(schedule_reserve(&schedule));
-	schedule_set(&schedule, &peers[i], due_at);
-	model[i] = due_at;
+	schedule_set(&schedule, &peers[i], at);
+	model[i] = at;
 }
 
 static bool is_as_model(void)
 {
-	const struct dtls_peer *first = schedule_first(&schedule);
+	const struct due *first = schedule_first(&schedule);
 	int64_t earliest = INT64_MAX;
 	size_t count = 0;
 
@@ -36,14 +36,14 @@ static bool is_as_model(void)
 	}
 	if (schedule.count != count)
 		return false;
-	return first == NULL ? earliest == INT64_MAX : first->due_at == earliest && model[first - peers] == earliest;
+	return first == NULL ? earliest == INT64_MAX : first->at == earliest && model[first - peers] == earliest;
 }
 
 static void begin(void)
 {
 	schedule = (struct schedule){0};
 	for (unsigned i = 0; i < PEERS; i++) {
-		peers[i] = (struct dtls_peer){0};
+		peers[i] = (struct due){0};
 		model[i] = INT64_MAX;
 	}
 }
@@ -63,10 +63,10 @@ START_TEST(schedule_gives_them_in_order)
 	begin();
 	for (unsigned i = 0; i < PEERS; i++)
 		set(i, (int64_t)i * 7919 % PEERS);
-	for (int64_t due_at = 0; due_at < PEERS; due_at++) {
-		struct dtls_peer *first = schedule_first(&schedule);
+	for (int64_t at = 0; at < PEERS; at++) {
+		struct due *first = schedule_first(&schedule);
 
-		ck_assert_int_eq(first->due_at, due_at);
+		ck_assert_int_eq(first->at, at);
 		schedule_set(&schedule, first, INT64_MAX);
 		ck_assert_uint_eq(first->heap_index, 0);
 	}
@@ -101,10 +101,10 @@ START_TEST(schedule_runs_like_a_clock)
 	for (unsigned i = 0; i < PEERS; i++)
 		set(i, (int64_t)seeded_below(&seed, 1000));
 	for (unsigned n = 0; n < OPERATIONS; n++) {
-		struct dtls_peer *first = schedule_first(&schedule);
+		struct due *first = schedule_first(&schedule);
 
-		ck_assert_int_ge(first->due_at, now);
-		now = first->due_at;
+		ck_assert_int_ge(first->at, now);
+		now = first->at;
 		set((unsigned)(first - peers), now + 1 + (int64_t)seeded_below(&seed, 1000));
 	}
 	ck_assert(is_as_model());

@@ -400,7 +400,8 @@ static const struct {
     COUNTER(handshakes_timedout), COUNTER(handshakes_displaced), COUNTER(retransmissions), COUNTER(forgeries),
     COUNTER(closed_by_peer), COUNTER(closed_idle), COUNTER(closed_replaced), COUNTER(closed_evicted),
     COUNTER(closed_revoked), COUNTER(closed_error), COUNTER(peers), COUNTER(handshakes), COUNTER(handshakes_resumed),
-    COUNTER(drop_source_hellos), COUNTER(drop_source_handshakes), COUNTER(drop_inbox)};
+    COUNTER(drop_source_hellos), COUNTER(drop_source_handshakes), COUNTER(drop_inbox), COUNTER(parks), COUNTER(wakes),
+    COUNTER(wakes_unused), COUNTER(park_refused), COUNTER(parked), COUNTER(pinned)};
 enum { COUNTERS = sizeof(counters) / sizeof(*counters) };
 _Static_assert(sizeof(struct dtls_stats) == sizeof(size_t) + COUNTERS * sizeof(uint64_t), "every counter has its name");
 
