@@ -322,7 +322,7 @@ struct mbed_cache {
 	int (*set)(void *arg, const unsigned char *id, size_t id_len, const mbedtls_ssl_session *);
 };
 
-/* What a server's session of 1.2 has from the beginning. */
+/* What a server's session of 1.2 has from the beginning; 3.6 takes one that was never verified for a bad one. */
 static inline void mbed_session_for_server(mbedtls_ssl_session *session)
 {
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
@@ -330,6 +330,7 @@ static inline void mbed_session_for_server(mbedtls_ssl_session *session)
 #else
 	session->MBED_FIELD(tls_version) = MBEDTLS_SSL_VERSION_TLS1_2;
 	session->MBED_FIELD(endpoint) = MBEDTLS_SSL_IS_SERVER;
+	session->MBED_FIELD(verify_result) = 0;
 #endif
 }
 

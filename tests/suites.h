@@ -43,6 +43,7 @@
 	X(resumable) \
 	X(conn_session) \
 	X(resume_endpoint) \
+	X(resume_threads) \
 	X(resume_alloc) \
 	X(resume_certificates) \
 	X(drops) \
