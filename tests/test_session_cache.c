@@ -16,12 +16,13 @@ static void id_of(uint32_t n, uint8_t id[SESSION_ID])
 
 static void put(struct session_cache *c, int64_t at, uint32_t n)
 {
-	uint8_t id[SESSION_ID], *bytes = malloc(sizeof(n));
+	enum { LEN = sizeof(n) };
+	uint8_t id[SESSION_ID], *bytes = malloc(LEN);
 
 	ck_assert_ptr_nonnull(bytes);
-	memcpy(bytes, &n, sizeof(n));
+	memcpy(bytes, &n, LEN);
 	id_of(n, id);
-	session_cache_put(c, at, id, bytes, sizeof(n));
+	session_cache_put(c, at, id, bytes, LEN);
 }
 
 static bool has(const struct session_cache *c, uint32_t n)
