@@ -295,7 +295,7 @@ void coap_ask(struct coap_ends *e, const void *body, size_t len)
 
 /* ---- running ---- */
 
-enum { TURNS = 40, TURN_US = 50, TURNS_MAX = 100000 };
+enum { TURNS = 40, TURN_US = 50, TURNS_MAX = 20000 };
 
 static void turn(struct coap_ends *e)
 {

@@ -149,6 +149,12 @@ sign ca signer localhost "$names
 keyUsage=keyCertSign"
 openssl ecparam -name secp256k1 -genkey -noout -out koblitz.key
 sign ca koblitz localhost "$names"
+openssl ecparam -name secp256k1 -genkey -noout -out weaksub.key
+ec underweak
+sign ca weaksub 'Test Weak CA' 'basicConstraints=critical,CA:TRUE'
+issuer weaksub
+sign weaksub underweak localhost "$names"
+cat underweak.pem weaksub.pem >underweak-chain.pem
 
 # Common names of any bytes, of 64 characters in 256 bytes, and none.
 subject() { # NAME SUBJECT SERIAL

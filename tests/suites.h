@@ -111,6 +111,7 @@
 	X(coap_life) \
 	X(coap_keys) \
 	X(coap_server) \
+	X(coap_return) \
 	X(coap_pki) \
 	X(coap_setup)
 /* clang-format on */

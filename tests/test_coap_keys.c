@@ -7,6 +7,9 @@
 
 static struct coap_ends ends;
 
+#define NEW COAP_EVENT_SERVER_SESSION_NEW
+#define DEL COAP_EVENT_SERVER_SESSION_DEL
+
 static bool client_is_nacked(const struct coap_ends *e)
 {
 	return e->client.nack_count > 0;
@@ -111,9 +114,13 @@ START_TEST(coap_keys_by_name)
 	ck_assert_mem_eq(coap_session_get_psk_key(ends.server.session)->s, "key2", 4);
 	assert_refused("a", "key2", "one.example");
 	coap_log_clear();
+	ends.server.event_count = 0;
 	assert_refused("a", "key1", "three.example");
 	ck_assert_ptr_nonnull(
 	    strstr(coap_log_text(), "the client asks for the server \"three.example\", which is not here"));
+	coap_work(&ends);
+	/* Twice each: a client tries again, since the alert may be forged. There never was a session that could close. */
+	coap_assert_events(&ends.server, "server", NEW, DEL, NEW, DEL, NEW, DEL, NEW, DEL, COAP_EVENTS_END);
 	/* Who names nobody gets the key for everybody; an address is not a name (RFC 6066, 3). */
 	assert_accepted("a", "everybody", NULL);
 	assert_accepted("a", "everybody", "127.0.0.1");

@@ -1,7 +1,10 @@
 /* Ends of libcoap sessions on the backend: as servers go and come, in the middle of a handshake, out of a callback. */
 #include "coap_ends.h"
+#include "failing.h"
 #include "suites.h"
 
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct coap_ends ends;
@@ -171,6 +174,132 @@ START_TEST(coap_life_disconnected_by_a_request)
 }
 END_TEST
 
+static void come_and_go(unsigned times)
+{
+	for (unsigned i = 0; i < times; i++) {
+		coap_call_psk(&ends, COAP_IDENTITY, COAP_KEY);
+		coap_assert_served(&ends);
+		coap_session_release(ends.client.session);
+		ends.client.session = NULL;
+		coap_work(&ends);
+	}
+}
+
+START_TEST(coap_life_is_closed_once)
+{
+	open_psk();
+	coap_call_psk(&ends, COAP_IDENTITY, COAP_KEY);
+	coap_assert_served(&ends);
+	ends.client.event_count = 0;
+	coap_session_disconnected(ends.client.session, COAP_NACK_NOT_DELIVERABLE);
+	coap_session_disconnected(ends.client.session, COAP_NACK_NOT_DELIVERABLE);
+	coap_session_release(ends.client.session);
+	ends.client.session = NULL;
+	coap_assert_events(&ends.client, "client", CLOSED, COAP_EVENTS_END);
+	coap_close(&ends);
+}
+END_TEST
+
+/* ---- what cannot be sent ---- */
+
+static void close_port(uint16_t port)
+{
+	for (int fd = 3; fd < 100; fd++) {
+		struct sockaddr_in own;
+		socklen_t len = sizeof(own);
+
+		if (getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.sin_port == port)
+			close(fd);
+	}
+}
+
+static coap_mid_t send_large(size_t len)
+{
+	static const uint8_t bytes[20000];
+	coap_session_t *s = ends.client.session;
+	coap_pdu_t *pdu = coap_pdu_init(COAP_MESSAGE_NON, COAP_REQUEST_CODE_PUT, coap_new_message_id(s), len + 100);
+
+	coap_add_data(pdu, len, bytes);
+	return coap_send(s, pdu);
+}
+
+START_TEST(coap_life_what_cannot_be_sent)
+{
+	open_psk();
+	coap_call_psk(&ends, COAP_IDENTITY, COAP_KEY);
+	coap_assert_served(&ends);
+	coap_session_set_mtu(ends.client.session, 20000);
+	ck_assert_int_ne(send_large(10000), COAP_INVALID_MID);
+	ck_assert_int_eq(send_large(17000), COAP_INVALID_MID); /* more than a record takes */
+	ck_assert_ptr_nonnull(strstr(coap_log_text(), "a message of 17"));
+	coap_assert_served(&ends);
+	/* The port is closed: that it is told of one message is the error of the next. */
+	close_port(ends.address.addr.sin.sin_port);
+	ck_assert_int_ne(send_large(10), COAP_INVALID_MID);
+	coap_log_clear();
+	ck_assert_int_eq(send_large(10), COAP_INVALID_MID);
+	ck_assert_ptr_nonnull(strstr(coap_log_text(), "could not be sent"));
+	coap_close(&ends);
+}
+END_TEST
+
+/* What a session had goes with it, on both sides. */
+START_TEST(coap_life_leaves_nothing)
+{
+	long before;
+
+	open_psk();
+	come_and_go(10);
+	before = failing_live();
+	come_and_go(40);
+	ck_assert_int_le(
+	    failing_live(), before + 2); /* a client's session keeps a little, for the next at its address */
+	coap_close(&ends);
+}
+END_TEST
+
+/* Whichever allocation of ours fails: nothing crashes or stays behind, and the next try succeeds. libcoap itself exits. */
+START_TEST(coap_life_without_memory)
+{
+	coap_session_t *session;
+	bool happened = true;
+	long before;
+	unsigned nth;
+
+	open_psk();
+	coap_call_psk(&ends, COAP_IDENTITY, COAP_KEY);
+	session = ends.client.session;
+	coap_assert_served(&ends);
+	coap_dtls_free_session(session);
+	before = failing_live();
+	for (nth = 1; happened; nth++) {
+		failing_arm(nth);
+		if (coap_dtls_new_client_session(session) == NULL)
+			ck_assert(failing_happened());
+		happened = failing_happened();
+		failing_arm(0);
+		coap_dtls_free_session(session);
+		coap_dtls_free_session(session);
+		ck_assert_int_le(failing_live(), before);
+	}
+	ck_assert_uint_gt(nth, 20);
+	for (nth = 1, happened = true; happened; nth++) {
+		coap_dtls_cpsk_t client = coap_cpsk(COAP_IDENTITY, COAP_KEY);
+		coap_dtls_spsk_t server = {.psk_info = {.key = client.psk_info.key}};
+
+		failing_arm(nth);
+		happened = !coap_dtls_context_set_cpsk(ends.client.ctx, &client);
+		happened |= !coap_dtls_context_set_spsk(ends.server.ctx, &server);
+		happened |= failing_happened();
+		failing_arm(0);
+	}
+	ck_assert_uint_gt(nth, 5);
+	coap_call_psk(&ends, COAP_IDENTITY, COAP_KEY);
+	coap_assert_served(&ends);
+	coap_close(&ends);
+}
+END_TEST
+
 Suite *coap_life_suite(void)
 {
 	Suite *s = suite_create("coap_life");
@@ -182,5 +311,9 @@ Suite *coap_life_suite(void)
 	TEST(s, coap_life_session_outlives_its_context);
 	TEST(s, coap_life_disconnected_as_it_connects);
 	TEST(s, coap_life_disconnected_by_a_request);
+	TEST(s, coap_life_is_closed_once);
+	TEST(s, coap_life_what_cannot_be_sent);
+	TEST_WHERE(FAILING_POSSIBLE, "a sanitizer has its own allocator", s, coap_life_leaves_nothing);
+	TEST_WHERE(FAILING_POSSIBLE, "a sanitizer has its own allocator", s, coap_life_without_memory);
 	return s;
 }

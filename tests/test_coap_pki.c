@@ -52,6 +52,31 @@ START_TEST(coap_pki_client_rules)
 END_TEST
 
 static const struct {
+	const char *first, *second, *key, *refused_for;
+	unsigned rules;
+} chains[] = {
+    /* Self-signed is forgiven to the peer itself, not to a CA that it brings along. */
+    {"stranger.pem", "other.pem", "stranger.key", "is self-signed", SELF_SIGNED},
+    /* Another weak key is not a short RSA key. */
+    {"underweak.pem", "weaksub.pem", "underweak.key", "too weak", SHORT_RSA | BAD_MD},
+};
+
+START_TEST(coap_pki_chains)
+{
+	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++) {
+		coap_dtls_pki_t server = certs_pem(NULL, chains[i].key, NULL), client = certs_pem(NULL, NULL, "ca.pem");
+
+		server.pki_key.key.pem.public_cert =
+		    certs_joined("joined.pem", chains[i].first, chains[i].second, NULL);
+		certs_open(&ends, &server);
+		certs_rules(&client, chains[i].rules);
+		certs_assert_result(&ends, &client, chains[i].refused_for);
+		coap_close(&ends);
+	}
+}
+END_TEST
+
+static const struct {
 	const char *cas[3];
 	const char *cert, *key;
 	bool checks, no_crl, expired_crl;
@@ -187,6 +212,7 @@ Suite *coap_pki_suite(void)
 
 	pki_announce();
 	TEST(s, coap_pki_client_rules);
+	TEST(s, coap_pki_chains);
 	TEST(s, coap_pki_revocation);
 	TEST(s, coap_pki_callback_of_a_client);
 	TEST(s, coap_pki_callback_where_nothing_is_verified);

@@ -73,6 +73,35 @@ static const char *folder_of(const char *name, const char *file)
 	return pki_path(name);
 }
 
+/* A name with a NUL within is no name: what stands before it could be somebody else's. */
+START_TEST(coap_setup_name_with_a_nul)
+{
+	char command[4096];
+	struct blob cert, key = read_all("bare.key");
+	coap_dtls_pki_t server = {.version = 1}, client = {.version = 1};
+	uint8_t *cn;
+
+	snprintf(command, sizeof(command), "openssl x509 -in %s -outform DER -out %s.der", pki_path("bare.pem"),
+	    pki_path("bare"));
+	ck_assert_int_eq(system(command), 0);
+	cert = read_all("bare.der");
+	cn = memmem(cert.bytes, cert.len, "localhost", 9);
+	ck_assert_ptr_nonnull(cn);
+	cn[5] = '\0';
+	server.pki_key.key_type = COAP_PKI_KEY_PEM_BUF;
+	server.pki_key.key.pem_buf = (coap_pki_key_pem_buf_t){.public_cert = cert.bytes,
+	    .public_cert_len = cert.len,
+	    .private_key = key.bytes,
+	    .private_key_len = key.len};
+	client.pki_key.key_type = COAP_PKI_KEY_PEM;
+	certs_open(&ends, &server);
+	certs_ask_judge(&client, &ends.client, false);
+	certs_assert_result(&ends, &client, NULL);
+	certs_assert_judged(0, "", 0, 0);
+	coap_close(&ends);
+}
+END_TEST
+
 START_TEST(coap_setup_root_cas)
 {
 	coap_dtls_pki_t server = certs_pem("server.pem", "server.key", NULL), client = certs_pem(NULL, NULL, NULL);
@@ -131,7 +160,7 @@ static unsigned asked;
 
 static coap_dtls_key_t *certificate_for(const char *name, void *arg)
 {
-	static coap_dtls_pki_t one, two, bad;
+	static coap_dtls_pki_t one, two, bad, token;
 
 	ck_assert_ptr_eq(arg, &asked);
 	asked++;
@@ -142,6 +171,9 @@ static coap_dtls_key_t *certificate_for(const char *name, void *arg)
 		return &one.pki_key;
 	if (strcmp(name, "elsewhere.example") == 0)
 		return &two.pki_key;
+	token.pki_key.key_type = COAP_PKI_KEY_PKCS11;
+	if (strcmp(name, "token.example") == 0)
+		return &token.pki_key;
 	return strcmp(name, "bad.example") == 0 ? &bad.pki_key : NULL;
 }
 
@@ -170,6 +202,7 @@ START_TEST(coap_setup_certificates_by_name)
 	call_name(
 	    &client, "other.example", NULL, "the client asks for the server \"other.example\", which is not here");
 	call_name(&client, "bad.example", NULL, "the key does not belong to the certificate");
+	call_name(&client, "token.example", NULL, "validate_sni_call_back: key_type: PKCS#11");
 	call_name(&client, NULL, "localhost", NULL); /* bare.pem */
 	for (int i = 0; i < 3; i++) {
 		snprintf(made_up, sizeof(made_up), "%d.example", i);
@@ -178,9 +211,29 @@ START_TEST(coap_setup_certificates_by_name)
 	asked = 0;
 	call_name(&client, "localhost", "localhost", NULL);
 	ck_assert_uint_eq(asked, 0);
+	/* What was said before the server was set up anew, or trusts others, may hold no more. */
+	ck_assert_int_eq(coap_context_set_pki(ends.server.ctx, &server), 1);
+	call_name(&client, "localhost", "localhost", NULL);
+	ck_assert_uint_eq(asked, 1);
+	coap_close(&ends);
+	server = certs_pem("bare.pem", "bare.key", "other.pem");
+	certs_rules(&server, 0);
+	server.validate_sni_call_back = certificate_for;
+	server.sni_call_back_arg = &asked;
+	client = certs_pem("client.pem", "client.key", "ca.pem");
+	certs_rules(&client, 0);
+	certs_open(&ends, &server);
+	call_name(&client, "localhost", NULL, "none of the trusted CAs");
+	ck_assert_int_eq(coap_context_set_pki_root_cas(ends.server.ctx, pki_path("ca.pem"), NULL), 1);
+	call_name(&client, "localhost", "localhost", NULL);
 	coap_close(&ends);
 }
 END_TEST
+
+static bool is_nacked(const struct coap_ends *e)
+{
+	return e->client.nack_count > 0;
+}
 
 static const coap_dtls_spsk_info_t *no_key(const char *name, coap_session_t *session, void *arg)
 {
@@ -212,7 +265,11 @@ START_TEST(coap_setup_beside_keys)
 	server.validate_sni_call_back = certificate_for;
 	server.sni_call_back_arg = &asked;
 	certs_open(&ends, &server);
+	client.client_sni = cpsk.client_sni = (char[]){"localhost"};
+	certs_assert_result(&ends, &client, NULL);
 	ck_assert_int_eq(coap_context_set_psk2(ends.server.ctx, &spsk), 1);
+	coap_call_psk_with(&ends, &cpsk);
+	coap_assert_served(&ends);
 	cpsk.client_sni = (char[]){"other.example"};
 	coap_call_psk_with(&ends, &cpsk);
 	coap_assert_served(&ends);
@@ -225,6 +282,36 @@ START_TEST(coap_setup_beside_keys)
 	certs_assert_result(&ends, &client, NULL);
 	client.client_sni = (char[]){"other.example"};
 	certs_assert_result(&ends, &client, "which is not here");
+	/* Where there is a certificate for a name, and no key: keys are refused. */
+	cpsk.client_sni = (char[]){"localhost"};
+	coap_call_psk_with(&ends, &cpsk);
+	ends.client.nack_count = 0;
+	coap_ask(&ends, NULL, 0);
+	coap_until(&ends, is_nacked);
+	coap_close(&ends);
+}
+END_TEST
+
+/* Each session keeps what it was made with, whatever the context was told since. */
+START_TEST(coap_setup_stays_with_its_session)
+{
+	coap_dtls_pki_t server = certs_pem("server.pem", "server.key", "ca.pem"), client, other;
+	coap_session_t *first;
+
+	certs_rules(&server, 0);
+	certs_ask_judge(&server, &ends.server, false);
+	certs_open(&ends, &server);
+	client = certs_pem("client.pem", "client.key", "ca.pem");
+	certs_assert_result(&ends, &client, NULL);
+	first = coap_session_reference(ends.client.session);
+	other = certs_pem("stranger.pem", "stranger.key", "ca.pem");
+	certs_assert_result(&ends, &other, "none of the trusted CAs");
+	coap_session_release(ends.client.session);
+	ends.client.session = first;
+	coap_session_disconnected(first, COAP_NACK_NOT_DELIVERABLE);
+	certs_ask_judge(&server, &ends.server, false);
+	coap_assert_served(&ends);
+	certs_assert_judged(1, "sensor-17", 0, 1);
 	coap_close(&ends);
 }
 END_TEST
@@ -335,10 +422,13 @@ Suite *coap_setup_suite(void)
 
 	pki_announce();
 	TEST(s, coap_setup_from_memory);
+	TEST(s, coap_setup_name_with_a_nul);
 	TEST(s, coap_setup_root_cas);
 	TEST(s, coap_setup_root_cas_refused);
 	TEST(s, coap_setup_certificates_by_name);
 	TEST(s, coap_setup_beside_keys);
+	TEST_WHERE(LIBCOAP_VERSION < 4003004U, "libcoap 4.3.4 has no second handshake for a client's session", s,
+	    coap_setup_stays_with_its_session);
 	TEST(s, coap_setup_refused);
 	TEST(s, coap_setup_server_needs_a_certificate);
 	TEST(s, coap_setup_replaced);

@@ -60,6 +60,29 @@ server_comes_late() {
 	finished sensor
 	equal "$(<"$T/server.out")" $'sensor-17 /sensors/sensor-17 one\nsensor-17 /sensors/sensor-17 two'
 	stop server
+	contains "$T/server.err" '^  sessions 1, '
+}
+
+# A sensor that was accepted once does not give up when its key is missing for a while.
+key_is_missing_for_a_while() {
+	echo "$KEY" >"$T/psk"
+	start server "$BIN/coap-server" -l 127.0.0.1:0 --psk-file "$T/psk" --idle 1
+	PORT=$(port server)
+	start_sensor sensor
+	echo one >&9
+	wait_for sensor '^one$'
+	echo other:6f >"$T/psk"
+	signal server HUP
+	wait_for sensor 'disconnected: ' 20
+	echo two >&9
+	wait_for sensor 'not connected: handshake with .*; again in ' 20
+	wait_for sensor 'not connected: handshake with .*; again in [1-9]' 20
+	echo "$KEY" >"$T/psk"
+	signal server HUP
+	wait_for sensor '^two$' 30
+	exec 9>&-
+	finished sensor
+	stop server
 }
 
 # restart SIGNAL: the server ends and comes again, in the middle of what a sensor sends.
@@ -237,6 +260,7 @@ for signal in TERM KILL; do
 done
 t "the sensor's address changes" address_changes
 t 'a reading comes again in a new session' again_in_a_new_session
+t 'the key is missing for a while' key_is_missing_for_a_while
 t 'silence ends a session, and not the sensor' silence_ends_a_session
 t 'a full queue' full_queue
 t 'a full queue reads no more input' full_queue_of_lines

@@ -65,7 +65,6 @@ struct session { /* of one coap_session_t */
 	size_t mtu; /* of the handshake */
 	unsigned overhead; /* of a record, when open */
 	bool unsent; /* libcoap could not send a datagram */
-	bool fired; /* its timer, since libcoap has last asked for it */
 
 	const uint8_t *in; /* the datagram that conn has not taken yet */
 	size_t in_len;
@@ -92,8 +91,6 @@ struct session *session_new(
 struct session *session_alloc(struct backend *, coap_session_t *); /* that is not found; NULL: no memory */
 void session_let_go(struct session *); /* one that is not found any more: it ends when nobody holds it */
 void session_replace(struct session *, struct session *with); /* which is found from now on */
-/* libcoap has ended it while a callback ran: what the callback said does not count any more. */
-bool session_is_over(const struct session *);
 void session_choose(struct session *, struct keyring *); /* takes the reference */
 void session_hold(struct session *);
 void session_release(struct session *);
@@ -109,7 +106,8 @@ enum { OVERHEAD = 13 + 8 + 8 }; /* what libcoap takes for it before it asks: hea
 
 /* datagrams.c: over the session's coap_session_t. */
 bool session_connect(struct session *, struct keyring *); /* makes conn; false was logged */
-/* The handshake, with what came: DTLS_OK when it is done; a status that does not go on was logged. */
+/* The handshake of one that is held, or has no callbacks yet, with what came: DTLS_OK when it is done; a status that does
+ * not go on was logged. */
 int session_feed(struct session *, const uint8_t *datagram, size_t len);
 void session_opened(struct session *, coap_event_t event);
 bool session_goes_on(ssize_t status);

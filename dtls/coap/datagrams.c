@@ -136,8 +136,7 @@ static int deliver(struct session *s)
 			continue;
 		if (session_goes_on(n))
 			return result;
-		if (s->open)
-			end(s, n);
+		end(s, n);
 		return -1;
 	}
 	return result;
@@ -147,16 +146,12 @@ int session_feed(struct session *s, const uint8_t *datagram, size_t len)
 {
 	int status;
 
-	session_hold(s);
 	s->in = datagram;
 	s->in_len = len;
 	status = handshake(s);
 	s->in = NULL;
 	if (!session_goes_on(status))
 		warn(s);
-	if (session_is_over(s))
-		status = DTLS_FAIL;
-	session_release(s);
 	return status;
 }
 
@@ -248,16 +243,10 @@ coap_tick_t coap_dtls_get_context_timeout(void *backend)
 
 coap_tick_t coap_dtls_get_timeout(coap_session_t *coap, coap_tick_t now)
 {
-	struct session *s = session_find(coap);
+	const struct session *s = session_find(coap);
 	int ms = s == NULL || s->conn == NULL || s->ended ? -1 : dtls_conn_timeout(s->conn);
 
-	if (ms < 0)
-		return 0;
-	/* libcoap does not go on before it is told of a time to come. */
-	if (ms == 0 && s->fired)
-		ms = 1;
-	s->fired = false;
-	return now + (coap_tick_t)ms * COAP_TICKS_PER_SECOND / 1000;
+	return ms < 0 ? 0 : now + (coap_tick_t)ms * COAP_TICKS_PER_SECOND / 1000;
 }
 
 int coap_dtls_handle_timeout(coap_session_t *coap)
@@ -268,7 +257,6 @@ int coap_dtls_handle_timeout(coap_session_t *coap)
 	if (s == NULL || s->conn == NULL || s->ended)
 		return 0;
 	session_hold(s);
-	s->fired = true;
 	outer = session_enter(s);
 	status = dtls_conn_handle_timeout(s->conn);
 	session_leave(s, outer);

@@ -96,7 +96,6 @@ void *coap_dtls_new_server_session(coap_session_t *coap)
 		s = session_new(b, coap, false);
 	if (s == NULL)
 		return not_made(coap);
-	b->verified = NULL;
 	session_hold(s);
 	serves = hello_serve(s, b->hello, b->hello_len);
 	if (!serves && !s->forgotten)

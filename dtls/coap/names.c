@@ -84,7 +84,7 @@ static bool has_key_for(struct session *s, const char *name)
 		return true;
 	info = spsk->validate_sni_call_back(name, s->coap, spsk->sni_call_back_arg);
 	s->psk_refused = info == NULL;
-	if (info == NULL || session_is_over(s))
+	if (info == NULL)
 		return false;
 	psk_learn_key(s, &info->key);
 	if (!s->is_next)
@@ -110,7 +110,7 @@ struct dtls_context *names_choose(void *backend, const char *name)
 	struct session *s = ((struct backend *)backend)->current;
 	struct keyring *keys = s == NULL ? NULL : choose(s, name);
 
-	if (keys == NULL || session_is_over(s))
+	if (keys == NULL)
 		return NULL;
 	session_choose(s, keyring_ref(keys));
 	return keys->ctx;

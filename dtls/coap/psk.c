@@ -60,7 +60,7 @@ ssize_t psk_lookup(void *backend, const uint8_t *identity, size_t identity_len, 
 	if (b->spsk.validate_id_call_back == NULL)
 		return copy_key(s, s->key != NULL ? s->key : &everybody, key, key_max);
 	psk_learn_key(s, b->spsk.validate_id_call_back(&id, s->coap, b->spsk.id_call_back_arg));
-	return session_is_over(s) ? 0 : copy_key(s, s->key, key, key_max);
+	return copy_key(s, s->key, key, key_max);
 }
 
 static bool take_key(struct backend *b, const coap_bin_const_t *key)
@@ -154,7 +154,7 @@ static struct dtls_context *choose_key(void *session, const uint8_t *hint, size_
 	text[len] = '\0';
 	coap_session_refresh_psk_hint(s->coap, &bytes);
 	info = s->choose_identity(&said, s->coap, s->choose_identity_arg);
-	k = info == NULL || session_is_over(s) ? NULL : with_key(s->backend, &info->identity, &info->key);
+	k = info == NULL ? NULL : with_key(s->backend, &info->identity, &info->key);
 	if (k == NULL)
 		return NULL;
 	session_choose(s, k);

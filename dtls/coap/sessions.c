@@ -73,11 +73,6 @@ static void session_free(void *session)
 	free(s);
 }
 
-bool session_is_over(const struct session *s)
-{
-	return s->ended || s->forgotten;
-}
-
 /* A handshake that begins again chooses again. */
 void session_choose(struct session *s, struct keyring *keys)
 {

@@ -102,7 +102,7 @@ static uint32_t judge(const struct keyring *k, mbedtls_x509_crt *crt, int depth,
 	if (rules->validate_cn_call_back != NULL && !rules->validate_cn_call_back(name, crt->raw.p, crt->raw.len,
 							s->coap, (unsigned)depth, flags == 0, rules->cn_call_back_arg))
 		flags |= MBEDTLS_X509_BADCERT_OTHER;
-	return session_is_over(s) ? flags | MBEDTLS_X509_BADCERT_OTHER : flags;
+	return flags;
 }
 
 static uint32_t judge_bytes(const struct keyring *k, const uint8_t *der, size_t len, int depth, uint32_t flags)
