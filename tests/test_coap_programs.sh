@@ -180,6 +180,9 @@ a_path_of_ones_own() {
 	echo 21.4 | timeout 60 "$BIN/coap-sensor" "coaps://localhost:$PORT/sensors/kitchen/north%20wall" --psk "$KEY"
 	wait_for server '^sensor-17 /sensors/kitchen/north%20wall 21.4$'
 	equal "$(coap /sensors/kitchen/north%20wall)" 21.4
+	echo 21.4 >"$T/in"
+	expect_status 1 timeout 60 "$BIN/coap-sensor" "coaps://127.0.0.1:$PORT/sensors/kitchen?x=1" --psk "$KEY" <"$T/in"
+	contains "$T/cmd.err" '^coap-sensor: the server refuses reading 1: 4\.00'
 	stop server
 }
 

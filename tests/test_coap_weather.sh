@@ -149,6 +149,8 @@ silence_ends_a_session() {
 	start_sensor sensor
 	echo one >&9
 	wait_for sensor 'disconnected: ' 20
+	signal server USR1
+	wait_for server '^  sessions 1, open 0, '
 	echo two >&9
 	wait_for sensor '^two$' 20
 	exec 9>&-
