@@ -276,12 +276,19 @@ static void reload_keys(struct coap_credentials *c, struct dtls_context *judge, 
 	}
 }
 
-static void reload_certificates(struct coap_credentials *c, coap_context_t *coap)
+static void reload_certificates(struct coap_credentials *c, struct dtls_context *judge, coap_context_t *coap)
 {
-	if (serve_certificates(c, coap))
-		fprintf(stderr, "SIGHUP: %s was read again\n", cli_dtls_value(&c->given, CLI_CERT, 0));
-	else
+	const char *cert = cli_dtls_value(&c->given, CLI_CERT, 0), *key = cli_dtls_value(&c->given, CLI_KEY, 0);
+	const char *ca = cli_dtls_value(&c->given, CLI_CA, 0);
+
+	if (dtls_context_load_cert_chain(judge, cert, key != NULL ? key : cert) != DTLS_OK ||
+	    dtls_context_check_key_pair(judge) != DTLS_OK ||
+	    (ca != NULL && dtls_context_load_verify_locations(judge, ca) != DTLS_OK))
+		tell_kept(dtls_context_error(judge), "certificates");
+	else if (!serve_certificates(c, coap))
 		tell_kept(libcoap_complaint(), "certificates");
+	else
+		fprintf(stderr, "SIGHUP: %s was read again\n", cert);
 }
 
 void coap_credentials_reload(struct coap_credentials *c, coap_context_t *coap)
@@ -297,7 +304,7 @@ void coap_credentials_reload(struct coap_credentials *c, coap_context_t *coap)
 	if (psk_file != NULL)
 		reload_keys(c, judge, psk_file);
 	if (has_certificate)
-		reload_certificates(c, coap);
+		reload_certificates(c, judge, coap);
 	if (psk_file == NULL && !has_certificate)
 		fprintf(stderr, "SIGHUP: there is no file to read again: no --psk-file, no --cert\n");
 	dtls_context_free(judge);

@@ -82,7 +82,7 @@ reloads_certificates() {
 	echo 1 | trusting
 	cp "$PKI/wrong.pem" "$T/server.pem"
 	signal server HUP
-	wait_for server '^SIGHUP: .*server.pem.*; the certificates stay as they were$'
+	wait_for server '^SIGHUP: .*; the certificates stay as they were$'
 	echo 2 | trusting
 	cp "$PKI/wrong.key" "$T/server.key"
 	signal server HUP

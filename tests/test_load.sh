@@ -242,7 +242,7 @@ coap_server() {
 		"$LOAD" "127.0.0.1:$PORT" --psk sensor:73656372657450534b --clients 1 >"$T/first" 2>&1 && break
 		sleep 0.05
 	done
-	expect_status 0 "$LOAD" "127.0.0.1:$PORT" --psk sensor:73656372657450534b --clients 5 --coap-ping --churn 0 --duration 0.5 \
+	expect_status 0 "$LOAD" "127.0.0.1:$PORT" --psk sensor:73656372657450534b --clients 5 --coap-ping --churn 0 --duration 2 \
 		--csv "$T/csv"
 	at_least 5 "$(whole messages_back)"
 	equal "$(whole messages_stray)" 0
