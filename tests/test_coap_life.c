@@ -205,7 +205,7 @@ END_TEST
 static void close_port(uint16_t port)
 {
 	for (int fd = 3; fd < 100; fd++) {
-		struct sockaddr_in own;
+		struct sockaddr_in own = {0};
 		socklen_t len = sizeof(own);
 
 		if (getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.sin_port == port)

@@ -124,6 +124,7 @@ START_TEST(resumable_cut_and_damaged)
 	size_t len = pack("chain.pem", identity, packed);
 	uint64_t seed = 1;
 
+	ck_assert_uint_gt(len, 0);
 	for (size_t cut = 0; cut < len; cut++)
 		try_bytes(packed, cut);
 	for (int i = 0; i < 2000; i++) {
