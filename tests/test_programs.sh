@@ -69,17 +69,17 @@ every_help_fits() {
 long_options_are_in_help() {
 	local name word
 	for name in dtls-server dtls-client; do
-		"$BIN/$name" --help >"$T/help"
+		"$BIN/$name" --help >"$T/$name.help"
 		for word in psk psk-file key-password-file cert key ca crl verify ciphers alpn handshake-timeout retransmit mtu \
 			keylog tls max-version verbose help version; do
-			contains "$T/help" "--$word( |=|$)"
+			contains "$T/$name.help" "--$word( |=|$)"
 		done
 	done
-	for word in listen echo confirm max-peers max-handshakes idle stats quiet; do
-		"$BIN/dtls-server" --help | grep -qE -- "--$word( |=|$)"
+	for word in listen echo confirm max-peers max-handshakes idle stats quiet resume threads source-hellos source-handshakes; do
+		contains "$T/dtls-server.help" "--$word( |=|$)"
 	done
-	for word in hostname timeout linger confirm; do
-		"$BIN/dtls-client" --help | grep -qE -- "--$word( |=|$)"
+	for word in hostname timeout linger confirm session; do
+		contains "$T/dtls-client.help" "--$word( |=|$)"
 	done
 }
 
