@@ -26,15 +26,18 @@ count() {
 	((failed++))
 }
 
-run_suites() {
-	"$BUILD/tests/run" "$@" 2>&1 | tee "$logs/suites"
-	count "${PIPESTATUS[0]}" "$logs/suites" "$BUILD/tests/run $*"
-}
-
 scripts=() # that have not begun
 declare -A running=()
 # What runs in the background does not get the terminal's Ctrl-C.
 trap 'kill "${!running[@]}" 2>/dev/null; wait; exit 130' INT TERM
+
+begin_suites() {
+	: >"$logs/suites"
+	timeout -k 10 3600 "$BUILD/tests/run" "$@" >"$logs/suites" 2>&1 &
+	running[$!]=suites
+	tail --pid=$! -n +1 -f "$logs/suites" &
+	told=$!
+}
 
 # Scripts mostly wait for programs, so that more of them run at once than there are cores.
 begin_scripts() {
@@ -45,13 +48,18 @@ begin_scripts() {
 	done
 }
 
-# Shows what the first script to end has printed.
-end_script() {
+# Shows what the first to end has printed; of the suites it has been seen already.
+end_first() {
 	local pid status script
 	wait -n -p pid "${!running[@]}"
 	status=$?
 	script=${running[$pid]}
 	unset "running[$pid]"
+	if [[ $script == suites ]]; then
+		wait "$told"
+		count "$status" "$logs/suites" "$BUILD/tests/run"
+		return
+	fi
 	echo "$script"
 	cat "$logs/${script##*/}"
 	count "$status" "$logs/${script##*/}" "$script"
@@ -69,11 +77,10 @@ for name in "$@"; do
 	[[ -e tests/test_$name.sh ]] && scripts+=("tests/test_$name.sh")
 	[[ -e tests/test_$name.sh && ! -e tests/test_$name.c ]] || suites+=("$name")
 done
-begin_scripts
-[[ -z $all && ${#suites[@]} == 0 ]] || run_suites "${suites[@]}"
+[[ -z $all && ${#suites[@]} == 0 ]] || begin_suites "${suites[@]}"
 while ((${#running[@]} + ${#scripts[@]} > 0)); do
 	begin_scripts
-	end_script
+	end_first
 done
 
 echo "$SECONDS s in all"
